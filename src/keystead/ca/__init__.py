@@ -1,0 +1,1 @@
+"""The CA machine's wing."""

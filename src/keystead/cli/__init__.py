@@ -1,0 +1,1 @@
+"""One thin file a command group: parses, calls, prints. No decisions."""

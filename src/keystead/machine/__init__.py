@@ -1,0 +1,1 @@
+"""The effects that everybody needs: files, secrets, clock, locks, memory."""

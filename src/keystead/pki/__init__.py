@@ -1,0 +1,1 @@
+"""X.509 as pure functions: time, serial numbers and randomness are arguments."""

@@ -1,0 +1,1 @@
+"""The key holder's wing: the client's, and the web server's too."""

@@ -1,0 +1,1 @@
+"""TLS: our own server transport, contexts that are swapped while serving, the verified peer, refusals."""

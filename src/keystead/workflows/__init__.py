@@ -1,0 +1,1 @@
+"""Whole workflows that drive both wings: demo and dev."""

@@ -1,0 +1,149 @@
+"""Files read within bounds, and written whole: with their final permissions from birth, durable, atomic.
+
+Not here: what the bytes mean, and which folder things belong into. Every `OSError` comes out as one of
+`keystead.errors`, naming the path and a mend.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from keystead.errors import BadInput, Unavailable
+from keystead.machine.oserrors import told
+
+PRIVATE = 0o600
+PUBLIC = 0o644
+PRIVATE_FOLDER = 0o700
+
+_OTHERS = stat.S_IRWXO | stat.S_IWGRP
+_SYNCED_ONE_BY_ONE = 32
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The whole of ``path``, which must be at most ``limit`` bytes; `BadInput` where it is more.
+
+    Pipes are read too, so that ``<(command)`` can stand for a file.
+    """
+    with told(path, "read"), path.open("rb", buffering=0) as file:
+        return _read(file.fileno(), path, limit)
+
+
+def read_private(path: Path, limit: int) -> bytes:
+    """As `read_bounded`, for what must be secret: `Unavailable` where other accounts may read or write it.
+
+    Group-readable is let through: a group is given on purpose (Debian's ``ssl-cert``, systemd's access
+    lists). The open file is checked, not its name, so that it cannot be exchanged in between.
+    """
+    with told(path, "read"), path.open("rb", buffering=0) as file:
+        _check_mode(os.fstat(file.fileno()), path)
+        return _read(file.fileno(), path, limit)
+
+
+def check_private(path: Path) -> None:
+    """Raise `Unavailable` where other accounts may read or write the file at ``path``."""
+    with told(path, "read"):
+        _check_mode(path.stat(), path)
+
+
+def _check_mode(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISREG(status.st_mode) and status.st_mode & _OTHERS:
+        raise Unavailable(
+            f"{path} is not used: other accounts of this machine can get at it",
+            why=f"its mode is {stat.S_IMODE(status.st_mode):04o}, and what it holds must be secret",
+            mend=f"chmod 600 {path}",
+            code="not-private",
+        )
+
+
+def _read(descriptor: int, path: Path, limit: int) -> bytes:
+    data = bytearray()
+    while len(data) <= limit:
+        piece = os.read(descriptor, limit + 1 - len(data))
+        if not piece:
+            return bytes(data)
+        data += piece
+    raise BadInput(
+        f"{path} is too large",
+        why=f"at most {limit:,} bytes are read here",
+        mend="check that this is the file you mean",
+        code="too-large",
+    )
+
+
+def write_new(path: Path, data: bytes, mode: int = PRIVATE) -> None:
+    """Make ``path``, which must not exist (`AlreadyThere`), a symbolic link included; durable on return."""
+    with told(path, "write"):
+        _write_exclusively(path, data, mode, sync=True)
+        _sync_folder(path.parent)
+
+
+def write_atomic(path: Path, data: bytes, mode: int = PRIVATE) -> None:
+    """Put ``data`` at ``path``, over whatever is there: all of it or nothing, durable on return."""
+    with told(path, "write"):
+        _replace(path, data, mode, sync=True)
+        _sync_folder(path.parent)
+
+
+def write_many(files: Iterable[tuple[Path, bytes]], mode: int = PUBLIC) -> None:
+    """Put many files in place, each one whole or not at all, and all of them durable on return.
+
+    Beyond a few there is one sync at the end instead of one a file, which is ten times faster; a crash
+    before that may lose files, so write here only what can be written again.
+    """
+    folders: set[Path] = set()
+    count = 0
+    for count, (path, data) in enumerate(files, start=1):
+        with told(path, "write"):
+            _replace(path, data, mode, sync=count <= _SYNCED_ONE_BY_ONE)
+        folders.add(path.parent)
+    if count > _SYNCED_ONE_BY_ONE:
+        os.sync()
+        return
+    for folder in folders:
+        with told(folder, "write"):
+            _sync_folder(folder)
+
+
+def move_folder(old: Path, new: Path) -> None:
+    """Give the folder ``old`` its final name, durably; `AlreadyThere` where ``new`` holds anything."""
+    with told(new, "make"):
+        old.rename(new)
+        _sync_folder(new.parent)
+
+
+def _replace(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
+    beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
+    _write_exclusively(beside, data, mode, sync=sync)
+    try:
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _write_exclusively(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
+    descriptor = os.open(path, _NEW, mode)
+    try:
+        with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
+            os.fchmod(file.fileno(), mode)  # the umask has taken from the mode that open was given
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
+            if sync:
+                os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

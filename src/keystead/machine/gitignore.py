@@ -1,0 +1,79 @@
+"""Would git take a file? The part of gitignore(5) that decides it, read without running git.
+
+Not here: character classes beyond what `fnmatch` knows, and git's global excludes: they are another
+person's on the next machine, so a key must not hang on them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from keystead.machine.files import read_bounded
+
+GITIGNORE = ".gitignore"
+_LIMIT = 1 << 20
+
+
+def is_ignored(file: Path) -> bool:
+    """Whether the ``.gitignore`` files from the repository's top down to ``file`` keep it out of git.
+
+    Outside a repository only the one in the file's own folder is read.
+    """
+    file = file.absolute()
+    top = _top(file.parent)
+    steps = [*reversed([p for p in file.parents if p.is_relative_to(top) and p != top]), file]
+    return any(_verdict(step, top, is_folder=step is not file) for step in steps)
+
+
+def _top(folder: Path) -> Path:
+    inside = (place for place in (folder, *folder.parents) if (place / ".git").exists())
+    return next(inside, folder)
+
+
+def _verdict(path: Path, top: Path, *, is_folder: bool) -> bool:
+    ignored = False
+    places = [place for place in path.parents if place.is_relative_to(top)]
+    for place in reversed(places):
+        relative = path.relative_to(place).as_posix()
+        for negated, folders_only, pattern in _rules(place / GITIGNORE):
+            if pattern.fullmatch(relative) and (is_folder or not folders_only):
+                ignored = not negated
+    return ignored
+
+
+def _rules(gitignore: Path) -> Iterator[tuple[bool, bool, re.Pattern[str]]]:
+    if not gitignore.is_file():
+        return
+    for line in read_bounded(gitignore, _LIMIT).decode(errors="replace").splitlines():
+        text = line.rstrip()
+        if not text or text.startswith("#"):
+            continue
+        negated = text.startswith("!")
+        text = text.removeprefix("!").removeprefix("\\")
+        bare = text.rstrip("/")
+        if bare:
+            yield negated, text.endswith("/"), _pattern(bare)
+
+
+@lru_cache(maxsize=256)
+def _pattern(text: str) -> re.Pattern[str]:
+    anchored = "/" in text
+    text = text.removeprefix("/")
+    parts: list[str] = []
+    for token in re.findall(r"\*\*/|/\*\*|\*+|\?|\[!?\]?[^]]*\]|.", text):
+        parts.append(_TOKENS.get(token) or _class_or_literal(token))
+    return re.compile(("" if anchored else "(?:.*/)?") + "".join(parts))
+
+
+_TOKENS = {"**/": "(?:.*/)?", "/**": "/.*", "*": "[^/]*", "?": "[^/]"}
+
+
+def _class_or_literal(token: str) -> str:
+    if token.startswith("**"):
+        return "[^/]*"
+    if len(token) > 2 and token.startswith("["):
+        return "[" + token[1:].replace("!", "^", 1) if token.startswith("[!") else token.replace("\\", "\\\\")
+    return re.escape(token)

@@ -1,0 +1,45 @@
+"""Options that several commands share, each with one meaning everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def directory(command: Command) -> Command:
+    """``--dir``: the subscriber's folder."""
+    return click.option(
+        "--dir",
+        "folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path("certs"),
+        show_default=True,
+        help="The folder of this machine's keys and certificates.",
+    )(command)
+
+
+def name(command: Command) -> Command:
+    """``--name``: which of the folder's identities."""
+    return click.option(
+        "--name", metavar="NAME", help="Which identity of the folder; may be left out where one fits."
+    )(command)
+
+
+def as_json(command: Command) -> Command:
+    """``--json``: for machines."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
+
+
+def passphrase_file(command: Command) -> Command:
+    """``--passphrase-file``: where the CA key's passphrase is read from."""
+    return click.option(
+        "--passphrase-file",
+        envvar="KEYSTEAD_PASSPHRASE_FILE",
+        type=click.Path(path_type=Path),
+        help="Read the CA key's passphrase from this file (0600); without it, credentials, then a prompt.",
+    )(command)

@@ -1,6 +1,7 @@
 """The verified peer: who is at the other end of a connection, as one typed value.
 
-Not here: the verification. A `Peer` is made once a handshake has succeeded and every rule of DESIGN holds.
+Not here: the verification of the chain, which is OpenSSL's. A `Peer` is made once a handshake has succeeded
+and every rule of names holds too.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ from typing import Any
 
 from cryptography import x509
 
+from keystead.errors import Distrusted
+from keystead.pki.certificates import authority_key_id, identity_of, trust_domain_of_ca
 from keystead.pki.fingerprints import Fingerprint
-from keystead.pki.names import Identity
+from keystead.pki.names import Identity, TrustDomain
+from keystead.pki.serials import serial_hex
 
 SCOPE_KEY = "keystead.peer"
 """Where a request's ASGI scope carries its `Peer`: ``scope["extensions"][SCOPE_KEY]``."""
+
+CRLS_KEY = "keystead.crls"
+"""Where it carries the revocation lists in force, as PEM: ``scope["extensions"][CRLS_KEY]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,43 @@ class Peer:
     chain: tuple[x509.Certificate, ...]
 
 
+def recognise(chain: tuple[x509.Certificate, ...], own: TrustDomain) -> Peer:
+    """Who a verified ``chain`` (leaf first, anchor last) speaks for; ``own`` is the server's trust domain.
+
+    Raises `Distrusted`: ``no-identity`` where a certificate of the chain names none, ``foreign-domain``
+    where one names another trust domain than ``own``, ``malformed`` where the chain could not be read.
+    """
+    if not chain:
+        raise Distrusted("the client's certificate cannot be read", code="malformed")
+    leaf, *authorities = chain
+    identity = identity_of(leaf)
+    for domain in (identity.trust_domain, *map(trust_domain_of_ca, authorities)):
+        if domain != own:
+            raise Distrusted(
+                f"the certificate of {identity} belongs to {domain}, and this server to {own}",
+                why="an environment trusts its own certificates only, whatever CA is trusted besides",
+                mend=f"use a certificate of {own}, or the server of {domain}",
+                code="foreign-domain",
+            )
+    return Peer(
+        identity=identity,
+        serial=serial_hex(leaf.serial_number),
+        issuer_key=authority_key_id(leaf),
+        not_after=leaf.not_valid_after_utc,
+        fingerprint=Fingerprint.of_certificate(leaf),
+        chain=chain,
+    )
+
+
 def peer_of(scope: Mapping[str, Any]) -> Peer:
     """The peer of an ASGI scope that came through keystead's door; `KeyError` for any other scope."""
     peer = scope["extensions"][SCOPE_KEY]
     assert isinstance(peer, Peer)
     return peer
+
+
+def crls_of(scope: Mapping[str, Any]) -> bytes:
+    """The revocation lists in force (PEM) of an ASGI scope that came through keystead's door."""
+    crls = scope["extensions"][CRLS_KEY]
+    assert isinstance(crls, bytes)
+    return crls

@@ -1,0 +1,141 @@
+"""What a TLS server shows and whom it lets in, as one frozen value, and the OpenSSL context made of it.
+
+Not here: where the material lies and when it changes (`tls.reloading`), and what a CRL says (`tls.crls`).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL, crypto
+from OpenSSL.crypto import X509StoreFlags
+
+from keystead.errors import BadInput
+from keystead.pki.certificates import load_certificates
+from keystead.pki.expiry import CRL_GRACE
+from keystead.pki.keys import load_private_pem
+from keystead.pki.names import TrustDomain
+from keystead.tls.crls import CrlSet
+from keystead.tls.openssl import restrict_groups
+from keystead.tls.refused import verify_callback
+
+GROUPS = ("X25519MLKEM768", "X25519", "P-256")
+"""Key exchange, best first; the hybrid holds against a later quantum computer (FIPS 203)."""
+
+VERIFY_DEPTH = 2
+"""CAs above a leaf: the issuing CA and the root."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCredentials:
+    """A server's own certificate and key, and the anchors under which it lets clients in.
+
+    ``chain`` is PEM, the leaf first, then its issuing CA; ``key`` is unencrypted PKCS#8 PEM and appears in
+    no representation. ``trust_domain`` is the server's own: peers of another get a 403.
+    """
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    anchors: tuple[x509.Certificate, ...]
+    trust_domain: TrustDomain
+
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """The chain, parsed; raises `BadInput`."""
+        return load_certificates(self.chain, "the server's certificate")
+
+    def authorities(self) -> tuple[x509.Certificate, ...]:
+        """The CAs known here, whose CRLs can be checked before they are used; raises `BadInput`."""
+        return (*self.anchors, *self.certificates()[1:])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InForce:
+    """What is in force for a connection: credentials, CRLs, and the context made of both.
+
+    Compared by identity, for each swap makes a new one. ``server_pem`` is the leaf, for the ASGI scope.
+    """
+
+    credentials: ServerCredentials
+    crls: CrlSet
+    grace: timedelta
+    context: SSL.Context
+    server_pem: str
+
+    @classmethod
+    def of(cls, credentials: ServerCredentials, crls: CrlSet, *, grace: timedelta = CRL_GRACE) -> InForce:
+        """Build the context; raises `BadInput` where certificate and key do not fit together.
+
+        Takes a tenth of a second for a CRL of 100,000 entries: a running server calls it on a thread.
+        """
+        leaf = credentials.certificates()[0]
+        context = server_context(credentials, crls, grace=grace)
+        return cls(credentials, crls, grace, context, leaf.public_bytes(Encoding.PEM).decode("ascii"))
+
+
+class Holder:
+    """The one place that says what is in force now; a swap is one assignment.
+
+    The transport asks once per accepted connection, so that running connections keep their context.
+    """
+
+    __slots__ = ("current",)
+
+    def __init__(self, current: InForce) -> None:
+        self.current = current
+
+
+def server_context(
+    credentials: ServerCredentials, crls: CrlSet, *, grace: timedelta = CRL_GRACE
+) -> SSL.Context:
+    """A context for TLS 1.3 that demands a client certificate and resumes nothing (RFC 8446).
+
+    The revocation of the whole chain is always checked: without a CRL of each issuer nobody gets in. A list
+    past its nextUpdate is used for ``grace`` more. Raises `BadInput` where the material does not fit.
+    """
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    restrict_groups(context, GROUPS)
+    context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    _show(context, credentials)
+    _trust(context, credentials.anchors, crls)
+    context.set_verify(
+        SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
+        verify_callback(crls.usable_until(grace), time.time),
+    )
+    context.set_verify_depth(VERIFY_DEPTH)
+    return context
+
+
+def _show(context: SSL.Context, credentials: ServerCredentials) -> None:
+    leaf, *issuers = credentials.certificates()
+    context.use_certificate(leaf)
+    for issuer in issuers:
+        context.add_extra_chain_cert(issuer)
+    key = load_private_pem(credentials.key, "the server's key")
+    try:
+        context.use_privatekey(key)
+        context.check_privatekey()
+    except (SSL.Error, TypeError):
+        raise BadInput(
+            "the server's key and certificate do not fit together",
+            why="the certificate was issued for another key",
+            mend="install the certificate that was issued for this key: keystead install NAME.crt",
+            code="key-mismatch",
+        ) from None
+
+
+def _trust(context: SSL.Context, anchors: tuple[x509.Certificate, ...], crls: CrlSet) -> None:
+    store = context.get_cert_store()
+    assert store is not None
+    for anchor in anchors:
+        store.add_cert(crypto.X509.from_cryptography(anchor))
+        context.add_client_ca(anchor)
+    for crl in crls.crls:
+        store.add_crl(crl)
+    store.set_flags(X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL)

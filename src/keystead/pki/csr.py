@@ -12,7 +12,7 @@ from hashlib import sha256
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from keystead.errors import BadInput
@@ -40,12 +40,14 @@ _ADOPTED = frozenset(
 class CertificateRequest:
     """A parsed CSR: what it asks for, nothing of which is granted yet.
 
+    ``spki`` is the public key as a SubjectPublicKeyInfo in DER, whose hash is ``key_fingerprint``.
     ``left_out`` names the parts that no certificate of ours will carry; ``bad_host_names`` those of its
     SANs that are no names at all. ``proves_possession`` says whether the key it holds signed it.
     """
 
     der: bytes
     public_key: PublicKeyTypes
+    spki: bytes
     key_fingerprint: Fingerprint
     proves_possession: bool
     common_name: str | None
@@ -118,6 +120,7 @@ def _load(data: bytes) -> x509.CertificateSigningRequest:
 
 def _read(csr: x509.CertificateSigningRequest) -> CertificateRequest:
     public_key = csr.public_key()
+    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     extensions = csr.extensions
     san = _san(extensions)
     host_names, bad = _host_names(san)
@@ -125,7 +128,8 @@ def _read(csr: x509.CertificateSigningRequest) -> CertificateRequest:
     return CertificateRequest(
         der=csr.public_bytes(Encoding.DER),
         public_key=public_key,
-        key_fingerprint=Fingerprint.of_key(public_key),
+        spki=spki,
+        key_fingerprint=Fingerprint.of_spki(spki),
         proves_possession=_is_self_signed(csr),
         common_name=str(names[0].value) if len(names) == 1 else None,
         host_names=host_names,

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from keystead.pki.fingerprints import Fingerprint
-from keystead.pki.keys import PublicKey
 from keystead.pki.names import HostNames, Identity, TrustDomain
 
 
@@ -57,21 +56,30 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveKey:
+    """What an identity holds: the live key's fingerprint, the newest certificate's serial and notAfter."""
+
+    serial: str
+    key_fingerprint: str
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the inventory and keys.db say of one request, read at one moment.
 
-    ``live``: the newest certificate of the identity, if the identity is live. ``of_key``: the newest of
+    ``live``: what the identity holds, if it holds anything. ``of_key``: the newest of
     the CSR's key, live or not. ``repeated``: the newest that this very CSR got. ``renewed``: the one that
-    its renewal proof names, ``renewed_key`` that one's key. ``claimed_by``: the environment that holds the
-    key. ``compromised``: the key is barred for ever.
+    its renewal proof names, ``renewed_der`` that certificate in DER. ``claimed_by``: the environment that
+    holds the key. ``compromised``: the key is barred for ever.
     """
 
     trust_domain: TrustDomain
-    live: Recorded | None = None
+    live: LiveKey | None = None
     of_key: Recorded | None = None
     repeated: Recorded | None = None
     renewed: Recorded | None = None
-    renewed_key: PublicKey | None = None
+    renewed_der: bytes | None = None
     claimed_by: str | None = None
     compromised: bool = False
 
@@ -80,6 +88,7 @@ class Facts:
 class ApprovedRequest:
     """A request that policy grants, with all that the certificate will say but serial number and dates.
 
+    ``spki`` is the public key as a SubjectPublicKeyInfo in DER, so that this value can cross to a worker.
     ``renews`` is the serial number that it follows by a renewal proof; ``replaces`` the one that is revoked
     in the same transaction. ``expects_live`` is the identity's newest serial number as it was checked
     (None: not live), which the transaction enforces again. ``left_out`` tells the operator what the CSR
@@ -88,7 +97,7 @@ class ApprovedRequest:
 
     identity: Identity
     profile: str
-    public_key: PublicKey
+    spki: bytes
     key_fingerprint: Fingerprint
     csr_fingerprint: str
     host_names: HostNames

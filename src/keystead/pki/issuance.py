@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from keystead.pki.certificates import subject_key_id
@@ -96,10 +96,12 @@ def issue(
     not_after = min(start + request.lifetime, issuer.certificate.not_valid_after_utc)
     identity = request.identity
     san = [x509.UniformResourceIdentifier(identity.uri), *general_names(request.host_names)]
+    key = load_der_public_key(request.spki)
+    assert isinstance(key, PublicKey)  # by policy's rule of strength
     builder = _builder(
         subject=_leaf_name(identity.environment, identity.name),
         issuer=issuer.certificate.subject,
-        key=request.public_key,
+        key=key,
         serial=serial,
         dates=(start - BACKDATE, not_after),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
 
 from cryptography import x509
 
@@ -17,7 +16,7 @@ from keystead.errors import KeysteadError, Refused, Violation
 from keystead.pki.csr import CertificateRequest
 from keystead.pki.expiry import when
 from keystead.pki.facts import ApprovedRequest, Decision, Facts, Recorded, Repetition, Wishes, wishes_digest
-from keystead.pki.keys import PublicKey, weaknesses
+from keystead.pki.keys import weaknesses
 from keystead.pki.names import HostNames, Identity, TrustDomain
 from keystead.pki.profiles import PURPOSES, Profile
 
@@ -28,14 +27,14 @@ _PROFILE_FOR = {"serverAuth": "server", "clientAuth": "client"}
 
 
 def resolve(
-    request: CertificateRequest, wishes: Wishes, renewed: Recorded | None, trust_domain: TrustDomain
+    common_name: str | None, wishes: Wishes, renewed: Recorded | None, trust_domain: TrustDomain
 ) -> Identity:
     """Whom the certificate would be for: what is wished, what is renewed, what the CSR says, in this order.
 
     Raises `Refused` where none of them gives a NAME, or the NAME is none.
     """
     profile = wishes.profile or (renewed and renewed.identity.profile) or DEFAULT_PROFILE
-    name = wishes.name or (renewed and renewed.identity.name) or request.common_name
+    name = wishes.name or (renewed and renewed.identity.name) or common_name
     if not name:
         raise Refused(
             "the CSR names nobody",
@@ -231,10 +230,11 @@ def _renewal(q: _Question) -> Iterator[Violation]:
     if proof is None or q.is_repetition or q.holds_live_key or q.wishes.may_replace:
         return
     again = "make a new request: keystead csr NAME --renew; or let an operator decide: --replace"
-    if renewed is None or q.facts.renewed_key is None:
+    if renewed is None or q.facts.renewed_der is None:
         yield Violation("bad-proof", f"it renews {proof.serial}, which this CA never issued", again)
         return
-    if not proof.is_by(q.facts.renewed_key, q.facts.trust_domain, cast(PublicKey, q.request.public_key)):
+    old_key = x509.load_der_x509_certificate(q.facts.renewed_der).public_key()
+    if not proof.is_by(old_key, q.facts.trust_domain, q.request.public_key):
         yield Violation("bad-proof", f"the key of {renewed.serial} did not sign its renewal proof", again)
     if renewed.identity != q.identity:
         yield Violation(
@@ -338,7 +338,7 @@ def _approve(q: _Question) -> ApprovedRequest:
     return ApprovedRequest(
         identity=q.identity,
         profile=q.profile.name,
-        public_key=cast(PublicKey, q.request.public_key),  # by the rule of strength
+        spki=q.request.spki,
         key_fingerprint=q.request.key_fingerprint,
         csr_fingerprint=q.request.fingerprint,
         host_names=q.host_names,

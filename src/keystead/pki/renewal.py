@@ -13,6 +13,7 @@ import json
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystead.errors import BadInput
@@ -38,12 +39,15 @@ class RenewalProof:
         signature = base64.b64encode(self.signature).decode()
         return json.dumps({"serial": self.serial, "signature": signature}, separators=(",", ":")).encode()
 
-    def is_by(self, old_key: PublicKey, trust_domain: TrustDomain, new_key: PublicKey) -> bool:
+    def is_by(self, old_key: PublicKeyTypes, trust_domain: TrustDomain, new_key: PublicKeyTypes) -> bool:
         """Whether the old key made it for this trust domain and this new key."""
-        return is_signed_by(old_key, self.signature, _statement(trust_domain, self.serial, new_key))
+        statement = _statement(trust_domain, self.serial, new_key)
+        return isinstance(old_key, PublicKey) and is_signed_by(old_key, self.signature, statement)
 
 
-def prove(old_key: PrivateKey, trust_domain: TrustDomain, serial: str, new_key: PublicKey) -> RenewalProof:
+def prove(
+    old_key: PrivateKey, trust_domain: TrustDomain, serial: str, new_key: PublicKeyTypes
+) -> RenewalProof:
     """The proof that whoever holds ``old_key``, certified under ``serial``, wants ``new_key`` next."""
     return RenewalProof(serial, sign(old_key, _statement(trust_domain, serial, new_key)))
 
@@ -58,7 +62,7 @@ def decode(value: bytes) -> RenewalProof:
         raise BadInput("the CSR's renewal proof cannot be read", code="bad-proof") from None
 
 
-def _statement(trust_domain: TrustDomain, serial: str, new_key: PublicKey) -> bytes:
+def _statement(trust_domain: TrustDomain, serial: str, new_key: PublicKeyTypes) -> bytes:
     # No part but the last can hold a NUL, so the parts cannot be shifted against each other.
     spki = new_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return b"\0".join((_CONTEXT, trust_domain.value.encode(), serial.encode(), spki))

@@ -1,0 +1,1 @@
+"""What happened in one environment, entry by entry, as the leaves of a Merkle tree."""

@@ -1,0 +1,64 @@
+"""One entry of the audit log: who did what, when, to which serial or request, and how it ended.
+
+Not here: where entries are kept (`log`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Self
+
+CLOCK_ACCEPTED = "clock.accept"
+"""The ``what`` of the entry after which earlier times are right again: an operator has said so."""
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``what`` is a slug (``certificate.issue``), ``result`` another (``ok``, ``refused``), the rest text.
+
+    ``when`` is aware and counts to the second.
+    """
+
+    who: str
+    what: str
+    when: datetime
+    result: str
+    serial: str = ""
+    request: str = ""
+    detail: str = ""
+
+    def canonical(self) -> str:
+        """Canonical JSON: keys sorted, no spaces, UTF-8, what is empty left out. This is what is hashed."""
+        texts = {name: getattr(self, name) for name in _TEXTS}
+        told = {name: _sound(text) for name, text in texts.items() if text}
+        return _encode({**told, "when": _spell(self.when)})
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The entry that `canonical` wrote; `ValueError` for anything else, down to a space."""
+        told = json.loads(text)
+        if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
+            raise ValueError("not an entry")
+        try:
+            entry = cls(**{**told, "when": datetime.fromisoformat(told["when"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError("not an entry") from error
+        if entry.canonical() != text:
+            raise ValueError("not in its canonical form")
+        return entry
+
+
+_TEXTS = tuple(field.name for field in fields(Entry) if field.name != "when")
+
+
+def _sound(text: str) -> str:
+    # A file name may hold bytes that are no UTF-8 (PEP 383): they are spelled out.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _spell(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,152 @@
+"""The audit log: appended to in the transaction of what it tells of, and verified whole.
+
+Every entry is a leaf of a Merkle tree (RFC 9162) whose frontier is kept beside them, so that appending to a
+million entries costs what appending to none does. Who can rewrite the whole database can rewrite the tree
+as well: against that the root must be known elsewhere. Not here: what is worth an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert, select, update
+
+from keystead.ca.audit.entry import CLOCK_ACCEPTED, Entry
+from keystead.ca.inventory.schema import audit, audit_tree
+from keystead.errors import KeysteadError, Unavailable
+from keystead.wire.merkle import Frontier, leaf_hash
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far the clock may stand before the newest entry: what time synchronisation may take back."""
+
+_PIECE = 1000
+_MINUTE = "%Y-%m-%d %H:%M UTC"
+
+
+class Tampered(KeysteadError):
+    """The audit log is not what was once written; ``what`` names the first entry that is wrong."""
+
+    code = "audit-tampered"
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """An entry and its place in the log, from 0."""
+
+    seq: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A whole and sound log: how many entries, the root over them, and the newest time in it."""
+
+    size: int
+    root: bytes
+    newest: datetime | None
+
+
+def append(tx: Connection, entries: Sequence[Entry]) -> None:
+    """Add ``entries``, in order, inside the writing transaction ``tx``: both last, or neither does."""
+    if not entries:
+        return
+    frontier, newest = _tree(tx)
+    texts = [entry.canonical() for entry in entries]
+    leaves = [leaf_hash(text.encode()) for text in texts]
+    rows = [
+        {"seq": seq, "at": entry.when, "entry": text, "leaf": leaf}
+        for seq, (entry, text, leaf) in enumerate(zip(entries, texts, leaves, strict=True), frontier.size)
+    ]
+    for entry in entries:
+        newest = _newer(newest, entry)
+    grown = frontier.append(leaves)
+    tx.execute(insert(audit), rows)
+    tx.execute(update(audit_tree).values(size=grown.size, newest_at=newest, frontier=grown.packed))
+
+
+def newest(tx: Connection) -> datetime | None:
+    """The newest time in the log; None where it is empty."""
+    return _tree(tx)[1]
+
+
+def check_clock(tx: Connection, now: datetime) -> None:
+    """Raise `Unavailable` where ``now`` is more than five minutes before the newest entry.
+
+    A CA whose clock went back would sign what is expired already, and CRLs that nobody takes.
+    """
+    last = newest(tx)
+    if last is not None and now < last - CLOCK_TOLERANCE:
+        raise Unavailable(
+            "nothing is signed: the clock of this machine went back",
+            why=f"it says {now:{_MINUTE}}, and the newest entry of the audit log is of {last:{_MINUTE}}",
+            mend="set the clock; if that entry's time was the wrong one: keystead ca audit --accept-clock",
+            code="clock-went-back",
+        )
+
+
+def entries(tx: Connection, start: int = 0) -> Iterator[Numbered]:
+    """The entries from number ``start`` on; `Tampered` at the first that is none."""
+    statement = select(audit).where(audit.c.seq >= start).order_by(audit.c.seq)
+    for row in tx.execute(statement.execution_options(yield_per=_PIECE)):
+        yield Numbered(row.seq, _parse(row.seq, row.entry))
+
+
+def verify(tx: Connection) -> Verified:
+    """Read the whole log and hash it again; `Tampered`, naming the first entry that is wrong."""
+    frontier, last = Frontier(), None
+    kept, kept_newest = _tree(tx)
+    rows = tx.execute(select(audit).order_by(audit.c.seq).execution_options(yield_per=_PIECE))
+    for part in rows.partitions():
+        leaves = []
+        for seq, row in enumerate(part, frontier.size):
+            if row.seq != seq:
+                raise Tampered(f"entry {seq} of the audit log is missing", mend=_MEND)
+            entry = _parse(seq, row.entry)
+            _check(seq, row.at, row.leaf, entry, last)
+            last = _newer(last, entry)
+            leaves.append(row.leaf)
+        frontier = frontier.append(leaves)
+    if frontier != kept:
+        raise Tampered(
+            f"the audit log holds {frontier.size} entries, and {kept.size} were written"
+            if frontier.size != kept.size
+            else "the audit log's tree is not the one over its entries",
+            mend=_MEND,
+        )
+    if last != kept_newest:
+        raise Tampered("the newest time that the audit log keeps is in none of its entries", mend=_MEND)
+    return Verified(frontier.size, frontier.root, last)
+
+
+_MEND = "treat this machine as broken into; compare the database with its last copy"
+
+
+def _check(seq: int, at: datetime, leaf: bytes, entry: Entry, last: datetime | None) -> None:
+    if leaf_hash(entry.canonical().encode()) != leaf:
+        raise Tampered(f"entry {seq} of the audit log was changed: it does not have its hash", mend=_MEND)
+    if at != entry.when:
+        raise Tampered(f"entry {seq} of the audit log was changed: it stands at another time", mend=_MEND)
+    if last is not None and entry.when < last - CLOCK_TOLERANCE and entry.what != CLOCK_ACCEPTED:
+        raise Tampered(f"entry {seq} of the audit log is older than the one before it", mend=_MEND)
+
+
+def _parse(seq: int, text: str) -> Entry:
+    try:
+        return Entry.parse(text)
+    except ValueError as error:
+        raise Tampered(f"entry {seq} of the audit log was changed: {error}", mend=_MEND) from error
+
+
+def _newer(last: datetime | None, entry: Entry) -> datetime:
+    when = entry.when.replace(microsecond=0)
+    return when if last is None or entry.what == CLOCK_ACCEPTED else max(last, when)
+
+
+def _tree(tx: Connection) -> tuple[Frontier, datetime | None]:
+    row = tx.execute(select(audit_tree).with_for_update()).one()
+    try:
+        return Frontier.unpack(row.size, row.frontier), row.newest_at
+    except ValueError as error:
+        raise Tampered("the audit log's tree is damaged", why=str(error), mend=_MEND) from error

@@ -1,0 +1,1 @@
+"""What was asked, issued and revoked in one environment: the CA's database."""

@@ -1,0 +1,184 @@
+"""What the authority asks by key: facts for many CSRs at once, one certificate, what a CRL lists.
+
+Not here: pages of a list (`listing`). Each function takes a transaction of `Inventory.reading` or
+`Inventory.writing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, select, tuple_
+
+from keystead.ca.inventory.rows import (
+    KEY_COMPROMISE,
+    Certificate,
+    Crl,
+    Facts,
+    IdentityKey,
+    Live,
+    Question,
+    Recorded,
+    Revocation,
+    RevokedEntry,
+)
+from keystead.ca.inventory.schema import certificates, crls, identities, renewals, revocations
+
+K = TypeVar("K", bound=Hashable)
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
+
+CHUNK = 500
+"""Keys in one statement: far below what databases take, far above what a round trip costs."""
+
+RECORDED = select(certificates, revocations.c.revoked_at, revocations.c.reason).outerjoin_from(
+    certificates, revocations, certificates.c.serial == revocations.c.serial
+)
+"""The rows that `recorded_of` reads."""
+
+_IDENTITY = tuple_(identities.c.profile, identities.c.name)
+
+
+def facts(tx: Connection, questions: Sequence[Question]) -> tuple[Facts, ...]:
+    """What is known about each of ``questions``, in their order; a handful of statements for hundreds."""
+    live = live_rows(tx, {(q.profile, q.name) for q in questions})
+    held = live_rows_by_key(tx, {q.key_fingerprint for q in questions})
+    recorded = _newest(tx, certificates.c.csr_fingerprint, {q.csr_fingerprint for q in questions})
+    of_key = _newest(tx, certificates.c.key_fingerprint, {q.key_fingerprint for q in questions})
+    old = {q.renews for q in questions if q.renews is not None}
+    renewed = {r.certificate.serial: r for r in certificates_by_serial(tx, old)}
+    renewed_by = renewal_keys(tx, old)
+    return tuple(
+        Facts(
+            live=live.get((q.profile, q.name)),
+            held=held.get(q.key_fingerprint),
+            of_key=of_key.get(q.key_fingerprint),
+            recorded=recorded.get(q.csr_fingerprint),
+            renewed=renewed.get(q.renews or ""),
+            renewed_by=renewed_by.get(q.renews or ""),
+        )
+        for q in questions
+    )
+
+
+def live_rows(tx: Connection, keys: Iterable[IdentityKey]) -> dict[IdentityKey, Live]:
+    """The rows of those identities that have one, locked to the end of a writing transaction."""
+    rows = _chunked(tx, keys, lambda chunk: _locking(select(identities).where(_IDENTITY.in_(chunk))))
+    return {(row.profile, row.name): Live(*row) for row in rows}
+
+
+def live_rows_by_key(tx: Connection, fingerprints: Iterable[str]) -> dict[str, Live]:
+    """The identity that each of these keys is live for, where there is one; locked likewise."""
+    column = identities.c.key_fingerprint
+    rows = _chunked(tx, fingerprints, lambda chunk: _locking(select(identities).where(column.in_(chunk))))
+    return {row.key_fingerprint: Live(*row) for row in rows}
+
+
+def live_rows_by_serial(tx: Connection, serials: Iterable[str]) -> tuple[Live, ...]:
+    """The identities whose newest certificate is one of ``serials``; locked likewise."""
+    column = identities.c.serial
+    rows = _chunked(tx, serials, lambda chunk: _locking(select(identities).where(column.in_(chunk))))
+    return tuple(Live(*row) for row in rows)
+
+
+def compromised_keys(tx: Connection, fingerprints: Iterable[str]) -> frozenset[str]:
+    """Those of the keys of which a certificate was revoked for keyCompromise."""
+    bad = (
+        select(certificates.c.key_fingerprint)
+        .join(revocations, revocations.c.serial == certificates.c.serial)
+        .where(revocations.c.reason == KEY_COMPROMISE)
+    )
+    column = certificates.c.key_fingerprint
+    return frozenset(row[0] for row in _chunked(tx, fingerprints, lambda chunk: bad.where(column.in_(chunk))))
+
+
+def renewal_keys(tx: Connection, serials: Iterable[str]) -> dict[str, str]:
+    """Of those serials that were renewed: the key that did it."""
+    column = renewals.c.old_serial
+    rows = _chunked(tx, serials, lambda chunk: _locking(select(renewals).where(column.in_(chunk))))
+    return {row.old_serial: row.key_fingerprint for row in rows}
+
+
+def _locking(statement: AnySelect) -> AnySelect:
+    return statement.with_for_update()  # SQLite leaves it out: its one writer has locked everything
+
+
+def certificate(tx: Connection, serial: str) -> Recorded | None:
+    """The certificate with this serial."""
+    found = certificates_by_serial(tx, (serial,))
+    return found[0] if found else None
+
+
+def certificates_by_serial(tx: Connection, serials: Iterable[str]) -> tuple[Recorded, ...]:
+    """Those of the certificates that exist, in no order."""
+    rows = _chunked(tx, serials, lambda chunk: RECORDED.where(certificates.c.serial.in_(chunk)))
+    return tuple(map(recorded_of, rows))
+
+
+def certificates_of_key(tx: Connection, fingerprint: str) -> tuple[Recorded, ...]:
+    """All that were ever issued for a key, whatever the identity, oldest first."""
+    return _all(tx, certificates.c.key_fingerprint == fingerprint)
+
+
+def certificates_of_identity(tx: Connection, name: str, profile: str | None = None) -> tuple[Recorded, ...]:
+    """All that were ever issued under NAME, of one profile or of every, oldest first."""
+    condition = certificates.c.name == name
+    return _all(tx, condition if profile is None else condition & (certificates.c.profile == profile))
+
+
+def descendants(tx: Connection, serials: Iterable[str]) -> tuple[Recorded, ...]:
+    """All that were renewed from one of ``serials``, directly or through others; not themselves."""
+    start = list(serials)
+    line = select(certificates.c.serial).where(certificates.c.renews.in_(start)).cte("line", recursive=True)
+    line = line.union(select(certificates.c.serial).where(certificates.c.renews == line.c.serial))
+    return _all(tx, certificates.c.serial.in_(select(line.c.serial)))
+
+
+def _all(tx: Connection, condition: ColumnElement[bool]) -> tuple[Recorded, ...]:
+    order = (certificates.c.issued_at, certificates.c.serial)
+    return tuple(map(recorded_of, tx.execute(RECORDED.where(condition).order_by(*order))))
+
+
+def revoked_under(tx: Connection, issuer_serial: str) -> tuple[RevokedEntry, ...]:
+    """Every revoked certificate of one issuer, by serial: what its CRL lists (RFC 5280, section 5.1.2.6)."""
+    statement = (
+        select(revocations, certificates.c.not_after)
+        .join(certificates, certificates.c.serial == revocations.c.serial)
+        .where(certificates.c.issuer_serial == issuer_serial)
+        .order_by(revocations.c.serial)
+    )
+    return tuple(RevokedEntry(*row) for row in tx.execute(statement))
+
+
+def last_crl(tx: Connection, issuer_serial: str) -> Crl | None:
+    """The CRL with the highest number that an issuer has published."""
+    statement = (
+        select(crls).where(crls.c.issuer_serial == issuer_serial).order_by(crls.c.number.desc()).limit(1)
+    )
+    row = tx.execute(statement).first()
+    return None if row is None else Crl(*row)
+
+
+def recorded_of(row: AnyRow) -> Recorded:
+    """A row of `RECORDED` as a value."""
+    *columns, revoked_at, reason = row
+    certificate = Certificate(*columns)
+    if revoked_at is None:
+        return Recorded(certificate, None)
+    return Recorded(certificate, Revocation(certificate.serial, revoked_at, reason))
+
+
+def _newest(tx: Connection, column: Column[str], values: Iterable[str]) -> dict[str, Recorded]:
+    order = (certificates.c.issued_at, certificates.c.serial)
+    rows = _chunked(tx, values, lambda chunk: RECORDED.where(column.in_(chunk)).order_by(*order))
+    # One after the other: the newest stays.
+    return {row._mapping[column]: recorded_of(row) for row in rows}
+
+
+def _chunked(
+    tx: Connection, keys: Iterable[K], statement: Callable[[Sequence[K]], AnySelect]
+) -> Iterator[AnyRow]:
+    wanted = list(set(keys))
+    for start in range(0, len(wanted), CHUNK):
+        yield from tx.execute(statement(wanted[start : start + CHUNK]))

@@ -109,6 +109,13 @@ def write_many(files: Iterable[tuple[Path, bytes]], mode: int = PUBLIC) -> None:
             _sync_folder(folder)
 
 
+def move_file(old: Path, new: Path) -> None:
+    """Give the file ``old`` the name ``new`` in the same folder, over whatever has it; durable on return."""
+    with told(old, "rename"):
+        old.replace(new)
+        _sync_folder(new.parent)
+
+
 def move_folder(old: Path, new: Path) -> None:
     """Give the folder ``old`` its final name, durably; `AlreadyThere` where ``new`` holds anything."""
     with told(new, "make"):

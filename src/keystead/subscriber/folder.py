@@ -1,0 +1,177 @@
+"""A subscriber's folder, opened: who one is there, and the key, chain and anchors to be it with.
+
+Not here: whether others trust it, which the handshake shows, and the revocation lists in force (`tls`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from keystead.errors import KeysteadError, NotThere
+from keystead.machine.files import read_bounded
+from keystead.pki.certificates import extended_key_usages, identity_of, load_certificates, to_pem
+from keystead.pki.names import Identity, TrustDomain
+from keystead.pki.revocation import load_crls
+from keystead.subscriber.layout import CERTIFICATE_LIMIT, CRL_LIMIT, Files, Folder
+from keystead.subscriber.pair import Pair, read_pair
+from keystead.subscriber.text import as_text
+
+
+class Role(StrEnum):
+    """What a command wants to be: the side of the connection that its certificate must be good for."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+    @property
+    def purpose(self) -> x509.ObjectIdentifier:
+        """The extended key usage that it takes (RFC 5280, section 4.2.1.12)."""
+        if self is Role.SERVER:
+            return ExtendedKeyUsageOID.SERVER_AUTH
+        return ExtendedKeyUsageOID.CLIENT_AUTH
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """One identity of a folder, with all that it takes to be it. Key and certificate fit each other.
+
+    ``name`` is the files' stem; who one is, is ``identity``. ``chain`` is the leaf, then its CAs.
+    ``crl_path`` need not exist: see `read_crls`. Nothing is said of dates: an expired certificate is the
+    other side's to refuse.
+    """
+
+    name: str
+    identity: Identity
+    key_path: Path
+    certificate_path: Path
+    ca_path: Path
+    crl_path: Path
+    chain: tuple[x509.Certificate, ...]
+    anchors: tuple[x509.Certificate, ...]
+    key_pem: bytes = field(repr=False)
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The leaf."""
+        return self.chain[0]
+
+    @property
+    def trust_domain(self) -> TrustDomain:
+        """The environment that one belongs to."""
+        return self.identity.trust_domain
+
+    @property
+    def chain_pem(self) -> bytes:
+        """The certificates to present, leaf first."""
+        return to_pem(*self.chain)
+
+    @property
+    def anchors_pem(self) -> bytes:
+        """The trust anchors."""
+        return to_pem(*self.anchors)
+
+
+def open_folder(path: Path, role: Role, name: str | None = None) -> Material:
+    """The identity of the folder ``path`` that is good for ``role``: that of ``name``, or the only one.
+
+    Raises `NotThere` where none fits, or several do (``ambiguous``), saying what is there and what to type;
+    `BadInput`, `Unavailable` or `Distrusted` for files that cannot be used.
+    """
+    folder = Folder(path)
+    folder.require()
+    pair = _named(folder, role, name) if name is not None else _only(folder, role)
+    return Material(
+        name=pair.files.name,
+        identity=identity_of(pair.leaf),
+        key_path=pair.files.key,
+        certificate_path=pair.certificate_path,
+        ca_path=folder.ca,
+        crl_path=folder.crl,
+        chain=pair.chain,
+        anchors=read_anchors(folder.ca),
+        key_pem=pair.key_pem,
+    )
+
+
+def read_anchors(path: Path) -> tuple[x509.Certificate, ...]:
+    """The trust anchors in the file ``path``; raises `NotThere` or `BadInput`."""
+    try:
+        data = read_bounded(path, CERTIFICATE_LIMIT)
+    except NotThere:
+        raise NotThere(
+            f"there is no {path}",
+            why="it holds the CA certificate by which the other side is recognised",
+            mend=f"install what the CA handed out: keystead install NAME.pem --dir {path.parent}",
+            code="no-anchor",
+        ) from None
+    return load_certificates(as_text(data), str(path))
+
+
+def read_crls(path: Path) -> tuple[x509.CertificateRevocationList, ...] | None:
+    """The revocation lists in the file ``path``; None where there is no such file. Raises `BadInput`."""
+    try:
+        data = read_bounded(path, CRL_LIMIT)
+    except NotThere:
+        return None
+    return load_crls(as_text(data), str(path))
+
+
+def _named(folder: Folder, role: Role, name: str) -> Pair:
+    files = folder.files(name)
+    if not files.key.exists():
+        raise NotThere(
+            f"there is no {files.key}",
+            why=f"the folder has {_names(folder.all()) or 'no key at all'}",
+            mend=f"name another (--name NAME), or make it: {_make(folder, role, name)}",
+            code="no-key",
+        )
+    pair = read_pair(files)
+    if role.purpose not in extended_key_usages(pair.leaf):
+        raise NotThere(
+            f"{files.certificate} is no {role}'s certificate",
+            why=f"it was issued to {identity_of(pair.leaf)}, for another purpose (extended key usage)",
+            mend=f"name another (--name NAME), or make one: {_make(folder, role, 'NAME')}",
+            code="wrong-purpose",
+        )
+    return pair
+
+
+def _only(folder: Folder, role: Role) -> Pair:
+    fitting: list[Pair] = []
+    others: list[str] = []
+    for files in folder.all():
+        try:
+            fitting.append(_named(folder, role, files.name))
+        except KeysteadError as error:
+            others.append(error.what)
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise NotThere(
+            f"{folder.path} holds no single {role}'s identity: {len(fitting)} fit",
+            why="; ".join(f"{pair.files.name} is {identity_of(pair.leaf).uri}" for pair in fitting),
+            mend=f"say which: --name {fitting[0].files.name}",
+            code="ambiguous",
+        )
+    raise NotThere(
+        f"{folder.path} holds no {role}'s key and certificate",
+        why="; ".join(others) or "there is no key in it",
+        mend=f"make a key and CSR: {_make(folder, role, 'NAME')}   (or, for local testing: keystead dev)",
+        code="no-identity",
+    )
+
+
+def _names(all_files: Iterable[Files]) -> str:
+    return ", ".join(files.key.name for files in all_files)
+
+
+def _make(folder: Folder, role: Role, name: str) -> str:
+    profile = " --profile server" if role is Role.SERVER else ""
+    place = "" if folder.path == Path("certs") else f" --dir {folder.path}"
+    return f"keystead csr {name}{profile}{place}"

@@ -23,6 +23,9 @@ _PRAGMAS = (
     f"busy_timeout = {int(BUSY.total_seconds() * 1000)}",
     "synchronous = FULL",
     "foreign_keys = ON",
+    # A batch touches random pages of every index: they are kept, and written back a few times, not many.
+    "cache_size = -65536",
+    "wal_autocheckpoint = 8000",
     "temp_store = MEMORY",  # nothing of it goes to /tmp
     "trusted_schema = OFF",
     "cell_size_check = ON",

@@ -75,13 +75,6 @@ def live_rows_by_key(tx: Connection, fingerprints: Iterable[str]) -> dict[str, L
     return {row.key_fingerprint: Live(*row) for row in rows}
 
 
-def live_rows_by_serial(tx: Connection, serials: Iterable[str]) -> tuple[Live, ...]:
-    """The identities whose newest certificate is one of ``serials``; locked likewise."""
-    column = identities.c.serial
-    rows = _chunked(tx, serials, lambda chunk: _locking(select(identities).where(column.in_(chunk))))
-    return tuple(Live(*row) for row in rows)
-
-
 def compromised_keys(tx: Connection, fingerprints: Iterable[str]) -> frozenset[str]:
     """Those of the keys of which a certificate was revoked for keyCompromise."""
     bad = (

@@ -123,10 +123,10 @@ identities = Table(
     Column("key_fingerprint", Text, nullable=False),
     Column("serial", Text, ForeignKey("certificates.serial"), nullable=False),
     Column("not_after", Instant, nullable=False),
+    sqlite_with_rowid=False,
 )
-# A key is live for one identity only; a newest certificate belongs to one.
+# A key is live for one identity only.
 Index("identities_key", identities.c.key_fingerprint, unique=True)
-Index("identities_serial", identities.c.serial, unique=True)
 
 renewals = Table(
     "renewals",

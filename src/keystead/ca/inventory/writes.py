@@ -20,7 +20,6 @@ from keystead.ca.inventory.reads import (
     compromised_keys,
     live_rows,
     live_rows_by_key,
-    live_rows_by_serial,
     renewal_keys,
 )
 from keystead.ca.inventory.rows import KEY_COMPROMISE, Certificate, Crl, Issue, Kind, Live, Revocation
@@ -121,7 +120,7 @@ def revoke(tx: Connection, ended: Sequence[Revocation]) -> frozenset[str]:
         for r in certificates_by_serial(tx, (end.serial for end in ended))
         if r.revocation is not None
     }
-    fresh = [end for end in ended if end.serial not in known]
+    fresh = list({end.serial: end for end in ended if end.serial not in known}.values())
     worse = [
         end
         for end in ended
@@ -139,7 +138,8 @@ _WORSEN = update(revocations).where(revocations.c.serial == bindparam("of")).val
 
 def _fall_back(tx: Connection, ended: Sequence[Revocation]) -> None:
     moments = {end.serial: end.revoked_at for end in ended}
-    rows = live_rows_by_serial(tx, moments)
+    newest = live_rows(tx, {r.certificate.identity for r in certificates_by_serial(tx, moments)})
+    rows = [row for row in newest.values() if row.serial in moments]
     _delete_live(tx, {row.identity for row in rows})
     older = [
         r.certificate.live
@@ -149,8 +149,8 @@ def _fall_back(tx: Connection, ended: Sequence[Revocation]) -> None:
         and r.certificate.identity == row.identity
         and r.certificate.not_after > moments[row.serial]
     ]
-    newest = {row.identity: row for row in reversed(older)}
-    _insert(tx, identities, [_columns(row) for row in newest.values()])
+    fallback = {row.identity: row for row in reversed(older)}
+    _insert(tx, identities, [_columns(row) for row in fallback.values()])
 
 
 def add_crl(tx: Connection, crl: Crl) -> None:

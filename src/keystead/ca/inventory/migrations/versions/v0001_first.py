@@ -48,9 +48,9 @@ def upgrade() -> None:
         sa.Column("serial", sa.Text, sa.ForeignKey("certificates.serial"), nullable=False),
         sa.Column("not_after", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("profile", "name", name="pk_identities"),
+        sqlite_with_rowid=False,
     )
     op.create_index("identities_key", "identities", ["key_fingerprint"], unique=True)
-    op.create_index("identities_serial", "identities", ["serial"], unique=True)
     op.create_table(
         "renewals",
         sa.Column("old_serial", sa.Text, sa.ForeignKey("certificates.serial"), nullable=False),

@@ -1,0 +1,109 @@
+"""HOME/keys.db: which environment of this machine a key belongs to, and which keys are compromised.
+
+Claimed immediately before signing, so that no key is ever certified in two environments. Two columns, so it
+is plain sqlite3. Not here: certificates and identities, which each environment's inventory has.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from keystead.errors import AlreadyThere
+from keystead.machine import sqlite
+
+COMPROMISED: Final = "(compromised)"
+"""Holds a key that is barred for ever; no environment can have this name."""
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS keys (fingerprint TEXT PRIMARY KEY, holder TEXT NOT NULL) WITHOUT ROWID"
+_CLAIM = "INSERT INTO keys (fingerprint, holder) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_BAR = (
+    "INSERT INTO keys (fingerprint, holder) VALUES (?, ?) ON CONFLICT DO UPDATE SET holder = excluded.holder"
+)
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The claims of one machine, open. Close it, or use it as a context manager.
+
+    Keys are named by fingerprint: lower-case hex, whole.
+    """
+
+    path: Path
+    _connection: sqlite3.Connection
+
+    def claim(self, fingerprints: Iterable[str], environment: str) -> Mapping[str, str]:
+        """Claim for ``environment`` each key that is free; what holds each of them afterwards.
+
+        A key whose holder is not ``environment`` was not free: another environment, or `COMPROMISED`.
+        Durable on return.
+        """
+        wanted = tuple(fingerprints)
+        with self._writing():
+            self._connection.executemany(_CLAIM, [(fingerprint, environment) for fingerprint in wanted])
+            return self._lookup(wanted)
+
+    def mark_compromised(self, fingerprints: Iterable[str]) -> None:
+        """Bar keys for ever, whoever holds them; durable on return."""
+        with self._writing():
+            self._connection.executemany(_BAR, [(fingerprint, COMPROMISED) for fingerprint in fingerprints])
+
+    def holders(self, fingerprints: Iterable[str]) -> Mapping[str, str]:
+        """What holds each of the keys: an environment or `COMPROMISED`; free ones are left out."""
+        with sqlite.told(self.path):
+            return self._lookup(tuple(fingerprints))
+
+    def _lookup(self, fingerprints: tuple[str, ...]) -> dict[str, str]:
+        held: dict[str, str] = {}
+        for start in range(0, len(fingerprints), _CHUNK):
+            chunk = fingerprints[start : start + _CHUNK]
+            places = ",".join("?" * len(chunk))
+            # Nothing but question marks is put into the statement.
+            query = f"SELECT fingerprint, holder FROM keys WHERE fingerprint IN ({places})"  # noqa: S608
+            held.update(self._connection.execute(query, chunk))
+        return held
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with sqlite.told(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_claims(path: Path) -> Claims:
+    """Open the claims at ``path``, making the file (mode 0600) where there is none."""
+    with suppress(AlreadyThere):
+        sqlite.create_file(path)
+    connection = sqlite3.connect(path)
+    try:
+        with sqlite.told(path):
+            sqlite.prepare(connection)
+            sqlite.use_wal(connection)
+            connection.execute(_SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
+    return Claims(path, connection)

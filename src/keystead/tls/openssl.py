@@ -33,6 +33,9 @@ class Reader(Protocol):
     def take(self) -> bytes:
         """What was gathered."""
 
+    def reset(self) -> None:
+        """Forget what a connection that failed has left."""
+
 
 class PublicReader:
     """Reads by pyOpenSSL's public means alone."""
@@ -56,9 +59,13 @@ class PublicReader:
     def take(self) -> bytes:
         """What was gathered."""
         data = b"".join(self._parts)
+        self.reset()
+        return data
+
+    def reset(self) -> None:
+        """Forget what was gathered."""
         self._parts.clear()
         self.size = 0
-        return data
 
 
 class PinnedReader:
@@ -84,7 +91,6 @@ class PinnedReader:
             return False
         if error == _lib.SSL_ERROR_ZERO_RETURN:
             return True
-        self.size = 0
         connection._raise_ssl_error(ssl, octets)
         raise SSL.Error("reading failed")
 
@@ -93,6 +99,10 @@ class PinnedReader:
         data = bytes(self._view[: self.size])
         self.size = 0
         return data
+
+    def reset(self) -> None:
+        """Forget what was gathered."""
+        self.size = 0
 
 
 def has_private_names() -> bool:

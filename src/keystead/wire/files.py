@@ -35,7 +35,7 @@ _DEVICES: Final = frozenset(
 _SHA256 = re.compile(r"(?:^|,)[ \t]*sha-256=:([A-Za-z0-9+/=]*):[ \t]*(?:;[^,]*)?(?=,|$)")
 
 
-def parse_file_name(segment: str) -> str:
+def parse_file_name(segment: bytes) -> str:
     """The file name in one segment of a request's target, percent-decoded once (RFC 3986, section 2.1).
 
     Raises `BadInput` for anything but a single visible name that every common file system can hold.
@@ -43,7 +43,7 @@ def parse_file_name(segment: str) -> str:
     try:
         name = unquote_to_bytes(segment).decode("utf-8")
     except UnicodeDecodeError:
-        raise _bad_name(segment, "it is not UTF-8") from None
+        raise _bad_name(segment.decode("latin-1"), "it is not UTF-8") from None
     return check_file_name(name)
 
 

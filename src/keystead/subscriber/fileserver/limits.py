@@ -1,0 +1,149 @@
+"""How much is taken: from one upload, for one identity, and of the disk. The limits, and the ledger.
+
+Not here: limits of connections and of request heads, which are the engine's (`web.limits`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from keystead.errors import Unavailable
+
+GIB: Final = 1 << 30
+
+_STEP: Final = 16 << 20
+"""Octets that are taken between two looks at the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """In octets: one file, all files of an identity (None: no limit), and what stays free on the disk."""
+
+    file: int = 16 * GIB
+    quota: int | None = None
+    spare: int = GIB
+
+
+def free_octets(folder: Path) -> int:
+    """What the file system of ``folder`` has left for an ordinary account."""
+    return shutil.disk_usage(folder).free
+
+
+def used_octets(folder: Path) -> int:
+    """What the visible files of ``folder`` take."""
+    try:
+        with os.scandir(folder) as found:
+            return sum(
+                entry.stat(follow_symlinks=False).st_size for entry in found if not entry.name.startswith(".")
+            )
+    except FileNotFoundError:
+        return 0
+
+
+class Ledger:
+    """What is being received at this moment, so that uploads side by side cannot exceed a quota together.
+
+    One a process; its methods may be called from any thread.
+    """
+
+    def __init__(self, limits: UploadLimits, free: Callable[[Path], int] = free_octets) -> None:
+        self.limits = limits
+        self._free = free
+        self._lock = threading.Lock()
+        self._promised: Counter[Path] = Counter()
+
+    @contextmanager
+    def admission(self, folder: Path) -> Iterator[Admission]:
+        """Room for one upload into ``folder``, for the time of the body."""
+        admission = Admission(self, folder)
+        try:
+            yield admission
+        finally:
+            self._release(folder, admission.promised)
+
+    def _release(self, folder: Path, octets: int) -> None:
+        if self.limits.quota is None:
+            return
+        with self._lock:
+            self._promised[folder] -= octets
+            if not self._promised[folder]:
+                del self._promised[folder]
+
+    def promise(self, folder: Path, least: int, most: int) -> int:
+        """Count as taken of ``folder`` as much as its quota has, up to ``most`` octets; how much that is.
+
+        Raises `Unavailable` where that would be less than ``least``.
+        """
+        quota = self.limits.quota
+        if quota is None:
+            return most
+        with self._lock:
+            taken = used_octets(folder) + self._promised[folder]
+            if taken + least > quota:
+                raise Unavailable(
+                    "the quota of this identity is used up",
+                    why=f"{taken:,} of {quota:,} octets are taken (a replaced file counts until it is)",
+                    mend="delete files that are no longer needed, or ask for a larger quota (serve --quota)",
+                    code="quota-used-up",
+                )
+            granted = min(most, quota - taken)
+            self._promised[folder] += granted
+        return granted
+
+    def check_disk(self, folder: Path, octets: int) -> None:
+        """Raise `Unavailable` where ``octets`` more would leave less free than is to be spared."""
+        if self._free(folder) - octets < self.limits.spare:
+            raise Unavailable(
+                "the server has no room for this file",
+                why=f"less than {self.limits.spare:,} octets of its disk would be left",
+                mend="tell whoever runs the server, or send it later",
+                code="disk-full",
+            )
+
+
+class Admission:
+    """One upload's way through the limits: `expect` what is announced, `grow` by what comes."""
+
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self._ledger = ledger
+        self._folder = folder
+        self._received = 0
+        self._looked = 0
+        self.promised = 0
+
+    def expect(self, length: int) -> None:
+        """Raise `Unavailable` where a file of ``length`` octets is not taken."""
+        self._check_size(length)
+        self._promise(length, length)
+        self._ledger.check_disk(self._folder, length)
+
+    def grow(self, octets: int) -> None:
+        """Take ``octets`` more; raise `Unavailable` where that is too much."""
+        self._received += octets
+        self._check_size(self._received)
+        lacking = self._received - self.promised
+        if lacking > 0:
+            self._promise(lacking, max(lacking, _STEP))
+        if self._received - self._looked >= _STEP:
+            self._looked = self._received
+            self._ledger.check_disk(self._folder, 0)
+
+    def _promise(self, least: int, most: int) -> None:
+        self.promised += self._ledger.promise(self._folder, least, most)
+
+    def _check_size(self, octets: int) -> None:
+        if octets > self._ledger.limits.file:
+            raise Unavailable(
+                "the file is too large",
+                why=f"this server takes at most {self._ledger.limits.file:,} octets in one file",
+                mend="send it in parts, or ask for a larger limit (serve --max-file)",
+                code="too-large",
+            )

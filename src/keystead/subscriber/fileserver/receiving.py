@@ -1,0 +1,77 @@
+"""A request's body on its way to the disk: gathered into blocks, hashed and written on a thread, one behind.
+
+While a block is written the next is decrypted, so that an upload takes as long as the slower of the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.datastructures import Headers
+
+from keystead.errors import BadInput
+from keystead.subscriber.fileserver.answers import BLOCK
+from keystead.subscriber.fileserver.incoming import Incoming, begin
+from keystead.subscriber.fileserver.limits import Admission
+from keystead.wire.files import parse_digest_field
+
+
+def check_headers(headers: Headers) -> None:
+    """Raise `BadInput` for a body that is not simply the whole file."""
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise BadInput(
+            "an encoded body is not taken",
+            why=f"Content-Encoding is {headers['content-encoding']!r}; what is stored is what is hashed",
+            mend="send the file as it is",
+            code="content-encoding",
+        )
+    if "content-range" in headers:  # RFC 9110, section 14.5
+        raise BadInput("a part of a file is not taken", mend="send it whole", code="partial-upload")
+
+
+def wanted_digests(headers: Headers) -> tuple[bytes, ...]:
+    """The SHA-256s that the sender says it sends (RFC 9530); raises `BadInput` for one that is malformed."""
+    names = ("repr-digest", "content-digest")  # without an encoding both are of the same octets
+    return tuple(parse_digest_field(value) for name in names for value in headers.getlist(name))
+
+
+@asynccontextmanager
+async def receiving(folder: Path) -> AsyncIterator[Incoming]:
+    """A new file in ``folder`` for the time of the body; afterwards it is gone unless it was renamed."""
+    file = await asyncio.to_thread(begin, folder)
+    try:
+        yield file
+    finally:
+        # Off the loop, for a large file takes a while to go; to the end, also where the request is cancelled.
+        await asyncio.shield(asyncio.to_thread(file.discard))
+
+
+async def receive_into(file: Incoming, body: AsyncIterator[bytes], admission: Admission) -> None:
+    """Write ``body`` to ``file``, as far as ``admission`` lets it; raises what either does."""
+    loop = asyncio.get_running_loop()
+    writing: asyncio.Future[None] | None = None
+    gathered: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in body:
+            gathered.append(chunk)
+            size += len(chunk)
+            if size >= BLOCK:
+                if writing is not None:
+                    await writing
+                writing = loop.run_in_executor(None, _write, file, gathered, admission)
+                gathered, size = [], 0
+        if writing is not None:
+            await writing
+        await loop.run_in_executor(None, _write, file, gathered, admission)
+    finally:
+        if writing is not None:
+            await asyncio.wait([writing])
+
+
+def _write(file: Incoming, blocks: Sequence[bytes], admission: Admission) -> None:
+    admission.grow(sum(map(len, blocks)))
+    file.write(blocks)

@@ -1,0 +1,79 @@
+"""What is not taken any more: too large, beyond the quota, no room on the disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.subscriber.fileserver.callers import in_pieces
+
+from keystead.errors import Unavailable
+from keystead.subscriber.fileserver.limits import Ledger, UploadLimits
+
+Serve = Callable[[UploadLimits], Any]
+
+
+def code(answer: Any) -> str:
+    return str(answer.json()["type"]).removeprefix("urn:keystead:problem:")
+
+
+def test_a_file_that_says_it_is_too_large_is_refused_before_it_is_read(serve: Serve) -> None:
+    server = serve(UploadLimits(file=10, spare=0))
+
+    async def never() -> Any:
+        raise AssertionError("the body was read")
+        yield b""
+
+    answer = server.put("/files/f", content=never(), headers={"content-length": "11"})
+    assert (answer.status_code, code(answer)) == (413, "too-large")
+    assert server.names() == []
+
+
+def test_a_file_that_turns_out_too_large_is_refused_and_leaves_nothing(serve: Serve) -> None:
+    server = serve(UploadLimits(file=600_000, spare=0))
+    answer = server.put("/files/f", content=in_pieces(*[b"x" * 100_000] * 7))
+    assert (answer.status_code, code(answer)) == (413, "too-large")
+    assert server.names() == []
+    assert server.put("/files/f", content=in_pieces(*[b"x" * 100_000] * 6)).status_code == 201
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_the_quota_holds_for_all_files_of_an_identity(serve: Serve, announced: bool) -> None:
+    server = serve(UploadLimits(quota=10, spare=0))
+    body = (lambda data: data) if announced else in_pieces
+    assert server.put("/files/f", content=body(b"123456")).status_code == 201
+    answer = server.put("/files/g", content=body(b"12345"))
+    assert (answer.status_code, code(answer)) == (507, "quota-used-up")
+    assert server.put("/files/g", content=body(b"1234")).status_code == 201
+    assert server.as_("bob").put("/files/g", content=body(b"1234567890")).status_code == 201
+    server.delete("/files/f")
+    assert server.put("/files/h", content=body(b"123456")).status_code == 201
+
+
+def test_two_uploads_side_by_side_cannot_exceed_the_quota_together(tmp_path: Path) -> None:
+    ledger = Ledger(UploadLimits(quota=10, spare=0))
+    with ledger.admission(tmp_path) as one, ledger.admission(tmp_path) as other:
+        one.expect(6)
+        with pytest.raises(Unavailable):
+            other.expect(6)
+        other.expect(4)
+    with ledger.admission(tmp_path) as after:
+        after.expect(10)
+
+
+def test_a_file_that_would_fill_the_disk_is_refused_before_it_is_read(serve: Serve) -> None:
+    server = serve(UploadLimits(spare=1 << 60))
+    answer = server.put("/files/f", content=b"hello")
+    assert (answer.status_code, code(answer)) == (507, "disk-full")
+    assert server.names() == []
+
+
+def test_a_disk_that_fills_meanwhile_stops_the_upload(tmp_path: Path) -> None:
+    free = iter([100 << 20, 0])
+    ledger = Ledger(UploadLimits(spare=1), free=lambda _: next(free))
+    with ledger.admission(tmp_path) as admission:
+        admission.expect(0)
+        admission.grow(1 << 20)
+        with pytest.raises(Unavailable) as caught:
+            admission.grow(16 << 20)
+    assert caught.value.code == "disk-full"

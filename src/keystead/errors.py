@@ -99,7 +99,8 @@ class Refused(KeysteadError):
 
     code = "refused"
 
-    def __init__(self, what: str, violations: Iterable[Violation]) -> None:
+    def __init__(self, what: str, violations: Iterable[Violation] = ()) -> None:
+        # The default lets the error cross from a worker: unpickling gives the sentence, then the rest.
         self.violations = tuple(violations)
         super().__init__(
             what,

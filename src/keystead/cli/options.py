@@ -39,7 +39,6 @@ def passphrase_file(command: Command) -> Command:
     """``--passphrase-file``: where the CA key's passphrase is read from."""
     return click.option(
         "--passphrase-file",
-        envvar="KEYSTEAD_PASSPHRASE_FILE",
         type=click.Path(path_type=Path),
-        help="Read the CA key's passphrase from this file (0600); without it, credentials, then a prompt.",
+        help="Read the CA key's passphrase from this file (0600).  [KEYSTEAD_PASSPHRASE_FILE]",
     )(command)

@@ -90,9 +90,8 @@ class ApprovedRequest:
 
     ``spki`` is the public key as a SubjectPublicKeyInfo in DER, so that this value can cross to a worker.
     ``renews`` is the serial number that it follows by a renewal proof; ``replaces`` the one that is revoked
-    in the same transaction. ``expects_live`` is the identity's newest serial number as it was checked
-    (None: not live), which the transaction enforces again. ``left_out`` tells the operator what the CSR
-    asked for in vain; ``capped`` that the lifetime wished for was more than the profile has.
+    in the same transaction. ``left_out`` tells the operator what the CSR asked for in vain; ``capped`` that
+    the lifetime wished for was more than the profile has.
     """
 
     identity: Identity
@@ -105,7 +104,6 @@ class ApprovedRequest:
     wishes_digest: str
     renews: str | None
     replaces: str | None
-    expects_live: str | None
     left_out: tuple[str, ...]
     capped: bool
 

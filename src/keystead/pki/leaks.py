@@ -22,7 +22,9 @@ _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm)
 
 def holds_private_key(data: bytes) -> bool:
     """Whether ``data`` (PEM, DER or an OpenSSH file) holds a private key, encrypted or not."""
-    return bool(_PEM_HEADER.search(data)) or _is_der_private_key(data)
+    if b"-----BEGIN" in data:
+        return bool(_PEM_HEADER.search(data))
+    return _is_der_private_key(data)
 
 
 def leaked_keys(data: bytes) -> frozenset[Fingerprint]:

@@ -346,7 +346,6 @@ def _approve(q: _Question) -> ApprovedRequest:
         wishes_digest=q.digest,
         renews=renewed.serial if renewed and renews else None,
         replaces=live.serial if live and takes_over and q.wishes.may_replace else None,
-        expects_live=live.serial if live else None,
         left_out=(*q.request.left_out, *hosts_left_out),
         capped=(q.wishes.lifetime or q.profile.lifetime) > q.lifetime,
     )

@@ -1,0 +1,123 @@
+"""Issuing: claim the keys, sign, record all in one transaction; only then is a certificate given out.
+
+Not here: what may be issued (`decide`), and writing files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from keystead.ca.audit.log import append, check_clock
+from keystead.ca.authority.bench import Bench, Order
+from keystead.ca.authority.decide import Granted
+from keystead.ca.authority.model import Authority, Outcome, Rejected, Signed
+from keystead.ca.inventory import writes
+from keystead.ca.inventory.rows import Certificate, Issue, Kind, Revocation
+from keystead.errors import Refused, Violation
+from keystead.pki.issuance import IssuedCertificate
+
+SUPERSEDED = "superseded"
+
+
+def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> list[Outcome]:
+    """Sign and record ``granted``; each outcome stands at its place.
+
+    Raises `writes.Conflict`, and records nothing, where the facts of one have changed since they were read.
+    The keys stay claimed then: their requests were approved.
+    """
+    holders = authority.claims.claim(
+        [item.case.examined.key_fingerprint for item in granted], authority.environment
+    )
+    outcomes: dict[int, Outcome] = {}
+    free: list[Granted] = []
+    for item in granted:
+        holder = holders[item.case.examined.key_fingerprint]
+        if holder == authority.environment:
+            free.append(item)
+        else:
+            outcomes[item.case.number] = Rejected(item.case.submission.source, _taken(item, holder))
+    now = authority.clock()
+    orders = [Order(item.case.number, item.request, item.profile, authority.new_serial()) for item in free]
+    issuer_serial = authority.charter.issuing_serial
+    issued = bench.issue(orders, now) if orders else []
+    certificates = [_row(certificate, issuer_serial, now) for certificate in issued]
+    _record(authority, free, certificates, now)
+    for item, certificate in zip(free, certificates, strict=True):
+        outcomes[item.case.number] = Signed(
+            source=item.case.submission.source,
+            identity=item.request.identity,
+            certificate=certificate,
+            left_out=item.request.left_out,
+            capped=item.request.capped,
+        )
+    return [outcomes[item.case.number] for item in granted]
+
+
+def _taken(item: Granted, holder: str) -> Refused:
+    return Refused(
+        f"{item.request.identity} is not signed",
+        [
+            Violation(
+                "foreign-key",
+                f"its key is held by {holder!r} since a moment ago",
+                "make a new key: keystead csr NAME",
+            )
+        ],
+    )
+
+
+def _row(issued: IssuedCertificate, issuer_serial: str, now: datetime) -> Certificate:
+    request = issued.request
+    return Certificate(
+        serial=issued.serial,
+        kind=Kind.LEAF,
+        profile=request.identity.profile,
+        name=request.identity.name,
+        key_fingerprint=request.key_fingerprint.hex,
+        csr_fingerprint=request.csr_fingerprint,
+        wishes=request.wishes_digest,
+        sans=request.host_names.texts,
+        not_before=issued.not_before,
+        not_after=issued.not_after,
+        issuer_serial=issuer_serial,
+        renews=request.renews,
+        issued_at=now,
+        der=issued.der,
+    )
+
+
+def _record(
+    authority: Authority, granted: Sequence[Granted], certificates: Sequence[Certificate], now: datetime
+) -> None:
+    replaced = [item.request.replaces for item in granted if item.request.replaces is not None]
+    with authority.inventory.writing() as tx:
+        check_clock(tx, now)
+        writes.record(
+            tx,
+            [
+                Issue(certificate, expects=item.expects)
+                for item, certificate in zip(granted, certificates, strict=True)
+            ],
+        )
+        writes.revoke(tx, [Revocation(serial, now, SUPERSEDED) for serial in replaced])
+        append(
+            tx,
+            [
+                *(
+                    authority.entry(
+                        "certificate.issue",
+                        now,
+                        "ok",
+                        serial=certificate.serial,
+                        request=certificate.csr_fingerprint or "",
+                        detail=f"{certificate.profile}/{certificate.name}",
+                    )
+                    for certificate in certificates
+                ),
+                *(
+                    authority.entry("certificate.revoke", now, "ok", serial=serial, detail=SUPERSEDED)
+                    for serial in replaced
+                ),
+            ],
+        )

@@ -1,0 +1,104 @@
+"""Publishing: what is revoked becomes a CRL, signed, recorded and in its file.
+
+Not here: revoking (`revoke`), and how a list reaches those who check it (`tls.crls`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography import x509
+
+from keystead.ca.audit.log import append, check_clock
+from keystead.ca.authority.model import Authority, Charter
+from keystead.ca.inventory import reads, writes
+from keystead.ca.inventory.rows import Crl
+from keystead.machine.files import PUBLIC, read_bounded, write_atomic
+from keystead.pki.certificates import subject_key_id
+from keystead.pki.issuance import Issuer
+from keystead.pki.revocation import (
+    Revocation,
+    build_crl,
+    crl_to_pem,
+    issuer_key,
+    load_crls,
+    next_number,
+    next_update,
+)
+from keystead.pki.serials import serial_hex
+
+ROOT_CRL_LIFETIME = timedelta(days=365)
+OFFLINE_CRL_LIFETIME = timedelta(days=90)
+MAX_CRL_OCTETS = 64 * 1024 * 1024
+"""A million entries: 40 octets each, in base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCrl:
+    """A list that was published, and how many certificates it names."""
+
+    crl: x509.CertificateRevocationList
+    entries: int
+
+
+def publish(authority: Authority, issuers: Sequence[Issuer]) -> tuple[PublishedCrl, ...]:
+    """Make a fresh CRL of each of ``issuers``, record it, and put all into ``crl.pem``.
+
+    The lists of issuers that are not named stay as they are. Raises `Unavailable` where the clock went back.
+    """
+    path = authority.charter.crl_path
+    with authority.inventory.writing() as tx:
+        now = authority.clock()
+        check_clock(tx, now)
+        made = []
+        for issuer in issuers:
+            serial = serial_hex(issuer.certificate.serial_number)
+            last = reads.last_crl(tx, serial)
+            entries = reads.revoked_under(tx, serial)
+            number = next_number(last.number if last else 0, now)
+            crl = build_crl(
+                issuer.certificate,
+                issuer.key,
+                [Revocation(entry.serial, entry.revoked_at, entry.reason) for entry in entries],
+                number=number,
+                now=now,
+                lifetime=_lifetime(authority, issuer),
+            )
+            writes.add_crl(tx, Crl(serial, number, crl.last_update_utc, next_update(crl)))
+            append(tx, [authority.entry("crl.publish", now, "ok", serial=serial, detail=f"number {number}")])
+            made.append(PublishedCrl(crl, len(entries)))
+        # Inside the transaction: whoever publishes next must find this file, or this never happened.
+        write_atomic(path, crl_to_pem(*_merged(path, [item.crl for item in made])), PUBLIC)
+    return tuple(made)
+
+
+def _lifetime(authority: Authority, issuer: Issuer) -> timedelta:
+    is_root = issuer.certificate == authority.charter.root
+    return ROOT_CRL_LIFETIME if is_root else OFFLINE_CRL_LIFETIME
+
+
+def _merged(
+    path: Path, fresh: Sequence[x509.CertificateRevocationList]
+) -> list[x509.CertificateRevocationList]:
+    kept = load_crls(read_bounded(path, MAX_CRL_OCTETS), str(path)) if path.exists() else ()
+    renewed = {issuer_key(crl) for crl in fresh}
+    return [*fresh, *(crl for crl in kept if issuer_key(crl) not in renewed)]
+
+
+def current(charter: Charter) -> tuple[x509.CertificateRevocationList, ...]:
+    """The lists in ``crl.pem``."""
+    path = charter.crl_path
+    return load_crls(read_bounded(path, MAX_CRL_OCTETS), str(path))
+
+
+def is_behind(authority: Authority) -> bool:
+    """Whether a revocation is recorded that the issuing CA's list does not show."""
+    charter = authority.charter
+    key_id = subject_key_id(charter.issuing)
+    listed = {entry.serial_number for crl in current(charter) if issuer_key(crl) == key_id for entry in crl}
+    with authority.inventory.reading() as tx:
+        recorded = {int(entry.serial, 16) for entry in reads.revoked_under(tx, charter.issuing_serial)}
+    return not recorded <= listed

@@ -1,0 +1,138 @@
+"""Revoking: which certificates a word means, and their end, recorded at once.
+
+The list that tells the world follows (`publish`), when the signing key is at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from keystead.ca.audit.log import append
+from keystead.ca.authority.model import Authority
+from keystead.ca.inventory import reads, writes
+from keystead.ca.inventory.rows import Kind, Recorded, Revocation
+from keystead.errors import BadInput, NotThere, Refused, Violation, WrongUsage
+from keystead.pki.names import check_name, check_profile
+from keystead.pki.revocation import KEY_COMPROMISE
+from keystead.pki.serials import parse_serial, serial_hex
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What a revocation did: the certificates it ended, those revoked before, the keys it barred."""
+
+    ended: tuple[Recorded, ...]
+    before: tuple[Recorded, ...]
+    barred: frozenset[str]
+
+
+def find(authority: Authority, word: str) -> tuple[Recorded, ...]:
+    """The certificates that ``word`` means: a serial number, ``profile/NAME``, or a NAME of one profile.
+
+    Of a NAME all certificates come, oldest first. Raises `NotThere` for what was never issued, `WrongUsage`
+    where two profiles have the NAME.
+    """
+    with authority.inventory.reading() as tx:
+        if "/" not in word and (found := _by_serial(tx, word)) is not None:
+            return (found,)
+        profile, _, name = word.rpartition("/")
+        if profile:
+            check_profile(profile)
+        certificates = reads.certificates_of_identity(tx, check_name(name), profile or None)
+    if not certificates:
+        raise NotThere(
+            f"the environment {authority.environment!r} has issued nothing to {word!r}",
+            mend=f"see what there is: keystead ca list --env {authority.environment}",
+            code="unknown-certificate",
+        )
+    profiles = sorted({found.certificate.profile for found in certificates})
+    if len(profiles) > 1:
+        raise WrongUsage(
+            f"{name!r} is the name of {len(profiles)} identities",
+            mend=f"say which: {' or '.join(f'{each}/{name}' for each in profiles)}",
+        )
+    return certificates
+
+
+def _by_serial(tx: Connection, word: str) -> Recorded | None:
+    try:
+        return reads.certificate(tx, parse_serial(word))
+    except BadInput:
+        return None
+
+
+def by_serial(authority: Authority, serial: int) -> Recorded:
+    """The certificate with this serial number; raises `NotThere` where this CA never issued it."""
+    with authority.inventory.reading() as tx:
+        found = reads.certificate(tx, serial_hex(serial))
+    if found is None:
+        raise NotThere(
+            f"the environment {authority.environment!r} never issued {serial_hex(serial)}",
+            why="it comes from another environment or another CA",
+            mend="name the right one: --env ENV",
+            code="unknown-certificate",
+        )
+    return found
+
+
+def revoke(authority: Authority, targets: Sequence[Recorded], reason: str) -> Revoked:
+    """End ``targets`` for ``reason`` (RFC 5280, section 5.3.1), and record it durably.
+
+    keyCompromise ends everything of their keys, whatever the identity, and everything that was renewed from
+    it, and bars the keys for ever in every environment.
+    """
+    _refuse_ca_certificates(targets)
+    now = authority.clock()
+    barred: frozenset[str] = frozenset()
+    if reason == KEY_COMPROMISE:
+        # Before anything else: a key that is known to be lost must not be certified meanwhile.
+        barred = frozenset(target.certificate.key_fingerprint for target in targets)
+        authority.claims.mark_compromised(barred)
+    with authority.inventory.writing() as tx:
+        concerned = _all_of(tx, targets, barred)
+        changed = writes.revoke(
+            tx, [Revocation(found.certificate.serial, now, reason) for found in concerned]
+        )
+        ending = [found for found in concerned if found.certificate.serial in changed]
+        append(
+            tx,
+            [
+                authority.entry(
+                    "certificate.revoke", now, "ok", serial=found.certificate.serial, detail=reason
+                )
+                for found in ending
+            ],
+        )
+    return Revoked(
+        ended=tuple(ending),
+        before=tuple(found for found in concerned if found.certificate.serial not in changed),
+        barred=barred,
+    )
+
+
+def _all_of(tx: Connection, targets: Iterable[Recorded], compromised: frozenset[str]) -> tuple[Recorded, ...]:
+    serials = {target.certificate.serial for target in targets}
+    for key in compromised:
+        serials |= {found.certificate.serial for found in reads.certificates_of_key(tx, key)}
+    if compromised:
+        serials |= {found.certificate.serial for found in reads.descendants(tx, serials)}
+    found = reads.certificates_by_serial(tx, serials)
+    return tuple(sorted(found, key=lambda item: (item.certificate.issued_at, item.certificate.serial)))
+
+
+def _refuse_ca_certificates(targets: Iterable[Recorded]) -> None:
+    for target in targets:
+        if target.certificate.kind is not Kind.LEAF:
+            raise Refused(
+                f"the {target.certificate.kind} CA's own certificate is not revoked by this command",
+                [
+                    Violation(
+                        "ca-certificate",
+                        "everything under it would end with it",
+                        "make a new environment, or revoke single certificates",
+                    )
+                ],
+            )

@@ -1,0 +1,98 @@
+"""Handing out: the files that go back to the subscriber, once a certificate is recorded.
+
+Beside each CSR, or into one folder: NAME.crt (leaf, issuing CA), ca.crt, crl.pem, and all of them in one
+NAME.pem. Not here: signing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from keystead.ca.authority.model import Charter, Repeated, Signed
+from keystead.ca.authority.publish import MAX_CRL_OCTETS
+from keystead.errors import AlreadyThere, KeysteadError
+from keystead.machine.files import PUBLIC, read_bounded, write_many
+from keystead.pki.certificates import load_certificate, to_pem
+from keystead.pki.fingerprints import Fingerprint
+from keystead.pki.names import Identity
+
+MAX_OCTETS = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """What was written for one certificate; ``certificate`` is None where a renewal's NAME.crt was left."""
+
+    bundle: Path
+    certificate: Path | None
+
+
+def check_place(charter: Charter, folder: Path) -> None:
+    """Raise `AlreadyThere` where ``folder`` holds the ``ca.crt`` of another CA, which would be overwritten.
+
+    No other file of the folder is opened.
+    """
+    path = folder / "ca.crt"
+    try:
+        there = load_certificate(read_bounded(path, MAX_OCTETS), str(path))
+    except KeysteadError:
+        return  # there is none, or none that anybody could trust
+    if there == charter.root:
+        return
+    raise AlreadyThere(
+        f"{path} belongs to another CA",
+        why=f"its fingerprint is {Fingerprint.of_certificate(there)},"
+        f" and the root of {charter.environment} has {Fingerprint.of_certificate(charter.root)}",
+        mend="write elsewhere: --out DIR; or remove that ca.crt first, if nothing trusts it any more",
+        code="foreign-anchor",
+    )
+
+
+class Counter:
+    """Hands out the files of one run; remembers whose NAME stands where, so that two never share a file."""
+
+    def __init__(self, charter: Charter, folders: Mapping[str, Path]) -> None:
+        """``folders`` gives the place for each submission's source."""
+        self._folders = folders
+        self._root = to_pem(charter.root)
+        self._issuing = to_pem(charter.issuing)
+        self._crls = read_bounded(charter.crl_path, MAX_CRL_OCTETS)
+        self._owners: dict[Path, Identity] = {}
+        self._furnished: set[Path] = set()
+
+    def hand_out(self, answers: Sequence[Signed | Repeated]) -> list[HandedOut]:
+        """Write the files of ``answers``, durable on return; what was written stands at their places.
+
+        Where a renewal waits for `install` (NAME.new.key lies there), NAME.crt is left alone: it must
+        change together with the key, and NAME.pem is enough for that.
+        """
+        handed = [self._place(answer) for answer in answers]
+        write_many(self._files(answers, handed), PUBLIC)
+        return handed
+
+    def _place(self, answer: Signed | Repeated) -> HandedOut:
+        folder = self._folders[answer.source]
+        stem = answer.identity.name
+        if self._owners.setdefault(folder / stem, answer.identity) != answer.identity:
+            stem = Path(answer.source).stem  # two profiles have the NAME: the CSR's file tells them apart
+        waits = (folder / f"{stem}.new.key").exists()
+        return HandedOut(folder / f"{stem}.pem", None if waits else folder / f"{stem}.crt")
+
+    def _files(
+        self, answers: Sequence[Signed | Repeated], handed: Sequence[HandedOut]
+    ) -> Iterator[tuple[Path, bytes]]:
+        for answer, files in zip(answers, handed, strict=True):
+            leaf = to_pem(x509.load_der_x509_certificate(answer.certificate.der))
+            chain = leaf + self._issuing
+            if files.certificate is not None:
+                yield files.certificate, chain
+            yield files.bundle, chain + self._root + self._crls
+            folder = files.bundle.parent
+            if folder not in self._furnished:
+                self._furnished.add(folder)
+                yield folder / "ca.crt", self._root
+                yield folder / "crl.pem", self._crls

@@ -1,0 +1,121 @@
+"""Opens HOME/ENV and gives an Authority; nothing else knows where an environment's files lie.
+
+Not here: making an environment (`founding`), and what is done with it (`authority`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from keystead.ca import configuration
+from keystead.ca.authority.model import Authority, Charter
+from keystead.ca.claims import open_claims
+from keystead.ca.inventory.store import open_inventory
+from keystead.custody.vault import open_key, open_keys
+from keystead.errors import NotThere
+from keystead.machine.clock import Clock, system_clock
+from keystead.machine.files import read_bounded
+from keystead.machine.secrets import Secrets
+from keystead.pki.certificates import load_certificate
+from keystead.pki.issuance import Issuer
+from keystead.pki.names import check_environment
+
+MAX_CERTIFICATE_OCTETS = 64 * 1024
+
+ROOT = "root"
+ISSUING = "issuing"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A CA machine's home: an environment a folder, and ``keys.db`` for all of them."""
+
+    path: Path
+
+    def folder(self, environment: str) -> Path:
+        """Where an environment lies, or would."""
+        return self.path / check_environment(environment)
+
+    @property
+    def claims(self) -> Path:
+        """Which environment each key belongs to."""
+        return self.path / "keys.db"
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Those that there are, by name."""
+        return tuple(sorted(found.parent.name for found in self.path.glob("[a-z]*/ca.toml")))
+
+
+def read_charter(home: Home, environment: str) -> Charter:
+    """What the files say of the CA of ``environment``.
+
+    Raises `NotThere`, naming the environments that there are, where it was never made.
+    """
+    folder = home.folder(environment)
+    if not (folder / "ca.toml").exists():
+        raise _no_environment(home, environment)
+    config = configuration.decode(
+        read_bounded(folder / "ca.toml", configuration.MAX_OCTETS), str(folder / "ca.toml")
+    )
+    return Charter(
+        configuration=config,
+        folder=folder,
+        root=_certificate(folder / "root.crt"),
+        issuing=_certificate(folder / "issuing.crt"),
+    )
+
+
+@contextmanager
+def open_authority(
+    home: Home, charter: Charter, *, actor: str, clock: Clock = system_clock
+) -> Iterator[Authority]:
+    """The CA that ``charter`` describes, open for the time of the body.
+
+    ``actor`` is the audit log's "who".
+    """
+    inventory_path = charter.folder / "inventory.db"
+    with open_claims(home.claims) as claims, open_inventory(inventory_path) as inventory:
+        yield Authority(
+            charter=charter,
+            inventory=inventory,
+            claims=claims,
+            clock=clock,
+            entropy=os.urandom,
+            actor=actor,
+        )
+
+
+def open_issuer(charter: Charter, secrets: Secrets) -> Issuer:
+    """The issuing CA with its key; asks ``secrets`` where the key is sealed."""
+    key = open_key(charter.folder, ISSUING, secrets)
+    return Issuer(charter.issuing, key, charter.authorship)
+
+
+def open_both(charter: Charter, secrets: Secrets) -> tuple[Issuer, Issuer]:
+    """The issuing CA and the root with their keys, for one passphrase."""
+    issuing, root = open_keys(charter.folder, (ISSUING, ROOT), secrets)
+    return (
+        Issuer(charter.issuing, issuing, charter.authorship),
+        Issuer(charter.root, root, charter.authorship),
+    )
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    return load_certificate(read_bounded(path, MAX_CERTIFICATE_OCTETS), str(path))
+
+
+def _no_environment(home: Home, environment: str) -> NotThere:
+    there = ", ".join(home.environments)
+    return NotThere(
+        f"there is no environment {environment!r} in {home.path}",
+        why=f"there is: {there}" if there else "no CA was made there yet",
+        mend=f"name another (--env, --home), or make it: keystead ca init --env {environment}",
+        code="no-environment",
+    )

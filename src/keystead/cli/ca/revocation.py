@@ -1,0 +1,119 @@
+"""``keystead ca revoke`` and ``ca crl``: ends a certificate, and tells the world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from keystead.ca.authority.model import Authority, Charter
+from keystead.ca.authority.publish import PublishedCrl, publish
+from keystead.ca.authority.revoke import Revoked, by_serial, find
+from keystead.ca.authority.revoke import revoke as end
+from keystead.ca.home import Home, open_authority, open_both, open_issuer, read_charter
+from keystead.ca.inventory.rows import Recorded
+from keystead.cli import options
+from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
+from keystead.cli.say import done, fail, fields, next_steps, note, say, warn
+from keystead.errors import KeysteadError
+from keystead.machine.clock import system_clock
+from keystead.machine.files import PUBLIC, read_bounded, write_atomic
+from keystead.pki.certificates import common_name, load_certificate
+from keystead.pki.expiry import in_words
+from keystead.pki.revocation import REASONS, crl_number, next_update, parse_reason
+
+MAX_OCTETS = 256 * 1024
+
+
+@click.command("revoke")
+@placed
+@click.argument("word", metavar="NAME|SERIAL|FILE")
+@click.option("--reason", required=True, metavar="R", help=f"One of {', '.join(REASONS)}.")
+@options.passphrase_file
+def revoke(place: Place, word: str, reason: str, passphrase_file: Path | None) -> None:
+    """End certificates before their time, and publish the list that says so.
+
+    A NAME ends all of its certificates that are good; a SERIAL or certificate FILE that one. keyCompromise
+    ends all of the key, and what was renewed from it, and bars the key for ever. It is recorded even where
+    the CA key is not at hand: the list follows with `ca crl`.
+    """
+    why = parse_reason(reason)
+    charter = read_charter(Home(place.home), place.environment)
+    say(headline(charter))
+    with open_authority(Home(place.home), charter, actor=actor()) as authority:
+        revoked = end(authority, _targets(authority, word), why)
+        _tell(revoked, why)
+        try:
+            (published,) = publish(authority, [open_issuer(charter, secrets_from(passphrase_file))])
+        except KeysteadError as error:
+            fail(error)
+            warn("the revocation is recorded, but the list does not show it yet: nobody refuses it so far")
+            next_steps(("here, with the key at hand", place.command("crl")))
+            click.get_current_context().exit(1)
+    _tell_crl(charter, published)
+    next_steps(
+        ("tell every server", f"scp {charter.crl_path} SERVER:certs/crl.pem   (in force within a second)")
+    )
+
+
+def _targets(authority: Authority, word: str) -> tuple[Recorded, ...]:
+    path = Path(word)
+    if path.is_file():
+        certificate = load_certificate(read_bounded(path, MAX_OCTETS), word)
+        return (by_serial(authority, certificate.serial_number),)
+    found = find(authority, word)
+    now = system_clock()
+    good = tuple(
+        record for record in found if record.revocation is None and record.certificate.not_after > now
+    )
+    return good or found[-1:]
+
+
+def _tell(revoked: Revoked, reason: str) -> None:
+    for record in revoked.ended:
+        certificate = record.certificate
+        done(f"{certificate.profile}/{certificate.name} {certificate.serial} is revoked ({reason})")
+    for record in revoked.before:
+        assert record.revocation is not None
+        note(f"  {record.certificate.serial} was revoked before ({record.revocation.reason})")
+    for key in revoked.barred:
+        done(f"the key {key[:32]} is barred for ever, in every environment of this machine")
+
+
+@click.command("crl")
+@placed
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a copy there.")
+@click.option("--issuing-only", is_flag=True, help="Leave the root's list as it is; its key is not opened.")
+@options.passphrase_file
+def crl(place: Place, out: Path | None, issuing_only: bool, passphrase_file: Path | None) -> None:
+    """Make fresh revocation lists, the issuing CA's and the root's, in one crl.pem."""
+    charter = read_charter(Home(place.home), place.environment)
+    say(headline(charter))
+    secrets = secrets_from(passphrase_file)
+    with open_authority(Home(place.home), charter, actor=actor()) as authority:
+        issuers = [open_issuer(charter, secrets)] if issuing_only else open_both(charter, secrets)
+        for published in publish(authority, issuers):
+            _tell_crl(charter, published)
+    if out is not None:
+        write_atomic(out, read_bounded(charter.crl_path, 64 << 20), PUBLIC)
+        done(f"copied to {out}")
+    next_steps(
+        (
+            "take it to every server",
+            f"scp {out or charter.crl_path} SERVER:certs/crl.pem   (in force in a second)",
+        )
+    )
+
+
+def _tell_crl(charter: Charter, published: PublishedCrl) -> None:
+    due = next_update(published.crl)
+    issuer = charter.root if published.crl.issuer == charter.root.subject else charter.issuing
+    done(f"revocation list of {common_name(issuer)!r}")
+    fields(
+        [
+            ("number", str(crl_number(published.crl))),
+            ("revoked", str(published.entries)),
+            ("good for", in_words(due - system_clock())),
+            ("lies in", str(charter.crl_path)),
+        ]
+    )

@@ -1,0 +1,154 @@
+"""``keystead ca sign``: checks CSRs, signs them, records them, hands out certificates."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import click
+
+from keystead.ca import inbox
+from keystead.ca.authority import batch
+from keystead.ca.authority.bench import Bench, LocalBench, forked_bench
+from keystead.ca.authority.decide import Granted
+from keystead.ca.authority.model import Authority, Charter, Outcome, Submission
+from keystead.ca.authority.submit import asked_profile, audit_refusals, examine
+from keystead.ca.handout import Counter, check_place
+from keystead.ca.home import Home, open_authority, open_issuer, read_charter
+from keystead.cli import options
+from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
+from keystead.cli.ca.report import Report
+from keystead.cli.say import fields, say
+from keystead.errors import WrongUsage
+from keystead.machine.folders import make_private_folder
+from keystead.machine.secrets import Secrets
+from keystead.pki.csr import CertificateRequest
+from keystead.pki.expiry import parse_lifetime, spell_lifetime
+from keystead.pki.facts import Wishes
+from keystead.pki.keys import describe
+from keystead.pki.names import HostNames, check_name, check_profile
+from keystead.pki.policy import purposes_in_words
+
+MANY = 200
+"""From this many CSRs on, worker processes share the work; below, starting them costs more."""
+
+
+@click.command("sign")
+@placed
+@click.argument("csrs", metavar="CSR|FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--profile", metavar="P", help="client, server, operator, or one of ca.toml.")
+@click.option("--name", metavar="NAME", help="The NAME to certify, where it is not the CSR's CN.")
+@click.option(
+    "--san", "sans", metavar="S", multiple=True, help="A host to cover; those named here alone count."
+)
+@click.option("--lifetime", metavar="SPAN", help="Such as 30d, 12h, 90s.  [default: the profile's]")
+@click.option("--expect", metavar="FP", help="Sign only a key with this fingerprint, as it was read to you.")
+@click.option("--reissue", is_flag=True, help="Let a live key have another certificate, with other wishes.")
+@click.option("--replace", "may_replace", is_flag=True, help="Let another key take over; the old is revoked.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Hand out into this folder.")
+@options.passphrase_file
+def sign(
+    place: Place,
+    csrs: tuple[Path, ...],
+    profile: str | None,
+    name: str | None,
+    sans: tuple[str, ...],
+    lifetime: str | None,
+    expect: str | None,
+    reissue: bool,
+    may_replace: bool,
+    out: Path | None,
+    passphrase_file: Path | None,
+) -> None:
+    """Check CSRs against policy, sign, record, and hand out certificates.
+
+    Good ones are signed and bad ones listed, with exit code 1. Beside each CSR, or into --out, lie then
+    NAME.crt, ca.crt, crl.pem, and all of them in one NAME.pem: the one file to send back.
+    """
+    wishes = Wishes(
+        profile=profile and check_profile(profile),
+        name=name and check_name(name),
+        host_names=HostNames.of(sans).with_local_trio() if sans else None,
+        lifetime=parse_lifetime(lifetime) if lifetime else None,
+        expect=expect,
+        may_reissue=reissue,
+        may_replace=may_replace,
+    )
+    paths = inbox.find(csrs)
+    if len(paths) > 1 and (name or sans or expect):
+        raise WrongUsage(
+            f"--name, --san and --expect are for one CSR, and these are {len(paths)}",
+            mend="sign that one alone",
+        )
+    charter = read_charter(Home(place.home), place.environment)
+    say(headline(charter))
+    folders = {str(path): out or path.parent for path in paths}
+    for folder in set(folders.values()):
+        check_place(charter, folder)
+    submissions, unreadable = inbox.read(paths, wishes)
+    with _opened(place, charter, secrets_from(passphrase_file), many=len(paths) >= MANY) as (
+        authority,
+        bench,
+    ):
+        audit_refusals(authority, [(rejected.source, rejected.error) for rejected in unreadable])
+        if len(paths) == 1 and submissions and sys.stdin.isatty():
+            groups = _confirmed(authority, bench, submissions[0])
+        else:
+            groups = batch.sign(authority, bench, submissions)
+        if out is not None:
+            make_private_folder(out)
+        report = Report(place, Counter(charter, folders), total=len(paths))
+        status = report.tell(chain([unreadable], groups))
+    click.get_current_context().exit(status)
+
+
+@contextmanager
+def _opened(
+    place: Place, charter: Charter, secrets: Secrets, *, many: bool
+) -> Iterator[tuple[Authority, Bench]]:
+    """The authority, and a bench for it. Workers get the key, so they are forked before a database opens."""
+    home = Home(place.home)
+    if not many:
+        with open_authority(home, charter, actor=actor()) as authority:
+            yield authority, LocalBench(lambda: open_issuer(charter, secrets))
+        return
+    issuer = open_issuer(charter, secrets)
+    with (
+        forked_bench(issuer, workers=os.cpu_count() or 1) as bench,
+        open_authority(home, charter, actor=actor()) as authority,
+    ):
+        yield authority, bench
+
+
+def _confirmed(authority: Authority, bench: Bench, submission: Submission) -> Iterator[list[Outcome]]:
+    """Sign one CSR once a person has seen what it asks for; without --profile, the one that it asks for."""
+    request = examine(submission.data, submission.source)
+    if submission.wishes.profile is None and request.proof is None:
+        submission = replace(submission, wishes=replace(submission.wishes, profile=asked_profile(request)))
+    docket = batch.Docket(authority, bench)
+    (verdict,) = batch.judge(docket, [(0, submission)])
+    if isinstance(verdict, Granted):
+        _show(request, verdict)
+        click.confirm("Sign it?", abort=True)
+    yield batch.settle(docket, [verdict])
+
+
+def _show(request: CertificateRequest, granted: Granted) -> None:
+    approved = granted.request
+    fields(
+        [
+            ("identity", f"{approved.identity}  ({approved.identity.uri})"),
+            ("asks for", purposes_in_words(request.purposes)),
+            ("hosts", str(approved.host_names)),
+            ("lifetime", spell_lifetime(approved.lifetime)),
+            ("key", f"{describe(request.public_key)}, fingerprint {request.key_fingerprint}"),
+            *((("left out", ", ".join(approved.left_out)),) if approved.left_out else ()),
+            *((("renews", approved.renews),) if approved.renews else ()),
+            *((("REPLACES", f"{approved.replaces}, which is revoked at once"),) if approved.replaces else ()),
+        ]
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,12 +31,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One request to be judged, by its number: as whom, by which profile, with which facts."""
+    """One request to be judged, by its number: as whom, with which facts."""
 
     number: int
     identity: Identity
     wishes: Wishes
-    profile: Profile
     facts: Facts
 
 
@@ -46,7 +45,6 @@ class Order:
 
     number: int
     request: ApprovedRequest
-    profile: Profile
     serial: int
 
 
@@ -67,9 +65,10 @@ class Bench(Protocol):
 
 
 class LocalBench:
-    """The pure part in this process. Without an issuer it can examine and check, but not sign."""
+    """The pure part in this process; ``issuer`` is called for when something is to be signed."""
 
-    def __init__(self, issuer: Callable[[], Issuer]) -> None:
+    def __init__(self, profiles: Mapping[str, Profile], issuer: Callable[[], Issuer]) -> None:
+        self._profiles = profiles
         self._issuer = issuer
         self._requests: dict[int, CertificateRequest] = {}
 
@@ -83,15 +82,13 @@ class LocalBench:
 
     def issue(self, orders: Sequence[Order], now: datetime) -> list[IssuedCertificate]:
         """Sign certificates; only now is the key asked for."""
-        issuer = self._issuer()
+        issuer, profiles = self._issuer(), self._profiles
         return [
-            issuance.issue(order.request, order.profile, issuer, serial=order.serial, now=now)
+            issuance.issue(
+                order.request, profiles[order.request.profile], issuer, serial=order.serial, now=now
+            )
             for order in orders
         ]
-
-    def request(self, number: int) -> CertificateRequest:
-        """The request that was examined under ``number``."""
-        return self._requests[number]
 
     def _examine(self, number: int, submission: Submission) -> Examined | KeysteadError:
         try:
@@ -102,9 +99,9 @@ class LocalBench:
         return summary(request)
 
     def _check(self, check: Check, now: datetime) -> Decision | KeysteadError:
-        request = self._requests[check.number]
+        request, profile = self._requests[check.number], self._profiles[check.identity.profile]
         try:
-            return policy.check(request, check.identity, check.wishes, check.profile, check.facts, now)
+            return policy.check(request, check.identity, check.wishes, profile, check.facts, now)
         except KeysteadError as error:
             return error
 
@@ -146,7 +143,7 @@ class ForkedBench:
 
 
 @contextmanager
-def forked_bench(issuer: Issuer, workers: int) -> Iterator[ForkedBench]:
+def forked_bench(profiles: Mapping[str, Profile], issuer: Issuer, workers: int) -> Iterator[ForkedBench]:
     """A bench of ``workers`` processes that inherit ``issuer``; they end with the body.
 
     Fork it before a database or a thread is opened: neither survives a fork.
@@ -156,7 +153,7 @@ def forked_bench(issuer: Issuer, workers: int) -> Iterator[ForkedBench]:
     processes = []
     for _ in range(workers):
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, issuer, [*pipes, ours]), daemon=True)
+        process = context.Process(target=_work, args=(theirs, profiles, issuer, [*pipes, ours]), daemon=True)
         process.start()
         theirs.close()
         pipes.append(ours)
@@ -170,12 +167,14 @@ def forked_bench(issuer: Issuer, workers: int) -> Iterator[ForkedBench]:
             process.join()
 
 
-def _work(pipe: Connection, issuer: Issuer, inherited: Sequence[Connection]) -> None:
+def _work(
+    pipe: Connection, profiles: Mapping[str, Profile], issuer: Issuer, inherited: Sequence[Connection]
+) -> None:
     # Ctrl-C is the parent's to answer; a worker ends when its pipe does, so it must hold no copy of the ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for other in inherited:
         other.close()
-    bench = LocalBench(lambda: issuer)
+    bench = LocalBench(profiles, lambda: issuer)
     try:
         while True:
             verb, items, rest = pipe.recv()

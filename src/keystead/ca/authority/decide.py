@@ -21,7 +21,6 @@ from keystead.errors import KeysteadError
 from keystead.pki import policy
 from keystead.pki.facts import ApprovedRequest, Facts, LiveKey, Recorded, Repetition
 from keystead.pki.names import HostNames, Identity, TrustDomain
-from keystead.pki.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,6 @@ class Granted:
 
     case: Case
     request: ApprovedRequest
-    profile: Profile
     expects: str | None
 
 
@@ -53,35 +51,34 @@ def decide(authority: Authority, bench: Bench, cases: Sequence[Case]) -> list[Ve
         check_clock(tx, now)
         renewed = _renewed(tx, cases)
         verdicts: dict[int, Verdict] = {}
-        asked: list[tuple[Case, Identity, Profile]] = []
+        asked: list[tuple[Case, Identity]] = []
         for case in cases:
             try:
                 identity = _resolve(case, renewed, authority.trust_domain)
-                asked.append((case, identity, authority.charter.configuration.profile(identity.profile)))
+                authority.charter.configuration.profile(identity.profile)
+                asked.append((case, identity))
             except KeysteadError as error:
                 verdicts[case.number] = Rejected(case.submission.source, error)
-        known = reads.facts(tx, [_question(case, identity) for case, identity, _ in asked])
-        holders = authority.claims.holders([case.examined.key_fingerprint for case, _, _ in asked])
+        known = reads.facts(tx, [_question(case, identity) for case, identity in asked])
+        holders = authority.claims.holders([case.examined.key_fingerprint for case, _ in asked])
         checks = [
             Check(
                 case.number,
                 identity,
                 case.submission.wishes,
-                profile,
                 _facts(facts, holders.get(case.examined.key_fingerprint), authority.trust_domain, now),
             )
-            for (case, identity, profile), facts in zip(asked, known, strict=True)
+            for (case, identity), facts in zip(asked, known, strict=True)
         ]
-        for (case, _, profile), facts, decision in zip(asked, known, bench.check(checks, now), strict=True):
+        for (case, _), facts, decision in zip(asked, known, bench.check(checks, now), strict=True):
             match decision:
                 case ApprovedRequest():
                     held = facts.live.serial if facts.live and facts.live.holds(now) else None
-                    verdicts[case.number] = Granted(case, decision, profile, held)
+                    verdicts[case.number] = Granted(case, decision, held)
                 case Repetition():
-                    recorded = reads.certificate(tx, decision.serial)
-                    assert recorded is not None
+                    assert facts.recorded is not None  # it is what the request repeats
                     verdicts[case.number] = Repeated(
-                        case.submission.source, decision.identity, recorded.certificate
+                        case.submission.source, decision.identity, facts.recorded.certificate
                     )
                 case KeysteadError():
                     verdicts[case.number] = Rejected(case.submission.source, decision)

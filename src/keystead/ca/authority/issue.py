@@ -38,7 +38,7 @@ def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> lis
         else:
             outcomes[item.case.number] = Rejected(item.case.submission.source, _taken(item, holder))
     now = authority.clock()
-    orders = [Order(item.case.number, item.request, item.profile, authority.new_serial()) for item in free]
+    orders = [Order(item.case.number, item.request, authority.new_serial()) for item in free]
     issuer_serial = authority.charter.issuing_serial
     issued = bench.issue(orders, now) if orders else []
     certificates = [_row(certificate, issuer_serial, now) for certificate in issued]

@@ -112,14 +112,14 @@ def _opened(
     place: Place, charter: Charter, secrets: Secrets, *, many: bool
 ) -> Iterator[tuple[Authority, Bench]]:
     """The authority, and a bench for it. Workers get the key, so they are forked before a database opens."""
-    home = Home(place.home)
+    home, profiles = Home(place.home), charter.configuration.profiles
     if not many:
         with open_authority(home, charter, actor=actor()) as authority:
-            yield authority, LocalBench(lambda: open_issuer(charter, secrets))
+            yield authority, LocalBench(profiles, lambda: open_issuer(charter, secrets))
         return
     issuer = open_issuer(charter, secrets)
     with (
-        forked_bench(issuer, workers=os.cpu_count() or 1) as bench,
+        forked_bench(profiles, issuer, workers=os.cpu_count() or 1) as bench,
         open_authority(home, charter, actor=actor()) as authority,
     ):
         yield authority, bench

@@ -36,7 +36,8 @@ class Frontier:
     hashes: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.hashes) != self.size.bit_count() or any(len(h) != HASH_SIZE for h in self.hashes):
+        fits = self.size >= 0 and len(self.hashes) == self.size.bit_count()
+        if not fits or any(len(h) != HASH_SIZE for h in self.hashes):
             raise ValueError("a frontier has a hash for each binary digit 1 of its size")
 
     @classmethod

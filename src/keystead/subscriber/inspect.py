@@ -1,0 +1,116 @@
+"""What is in a file: every certificate, CSR, revocation list and key of it, in order.
+
+Not here: the words for it (`describe`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from keystead.errors import BadInput, KeysteadError
+from keystead.machine.files import check_private, read_bounded
+from keystead.pki import csr
+from keystead.pki.certificates import load_certificates
+from keystead.pki.keys import load_private_pem
+from keystead.pki.leaks import holds_private_key
+from keystead.pki.revocation import load_crls
+from keystead.subscriber import describe
+from keystead.subscriber.describe import Description
+from keystead.subscriber.layout import CRL_LIMIT
+from keystead.subscriber.text import as_text
+
+_MAX_BLOCKS = 100
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----[^-]*-----END \1-----")
+_AGE = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE-----")
+
+_Reader = Callable[[bytes, Path, datetime], Iterator[Description]]
+
+
+def look_into(path: Path, now: datetime) -> tuple[Description, ...]:
+    """What the file ``path`` holds; raises `BadInput` where it is nothing that keystead knows.
+
+    A private key is described by its public half alone.
+    """
+    data = as_text(read_bounded(path, CRL_LIMIT))
+    if data.startswith(_AGE):
+        return (describe.opaque_key("sealed with age: only its passphrase or age identity opens it"),)
+    blocks = [(match[1].decode(), match[0]) for match in _BLOCK.finditer(data)]
+    if len(blocks) > _MAX_BLOCKS:
+        raise BadInput(f"{path} holds {len(blocks)} PEM blocks; at most {_MAX_BLOCKS} are shown")
+    found = [
+        description for label, block in blocks for description in _read_block(label, block, path, now)
+    ] or _read_der(data, path, now)
+    if not found:
+        raise BadInput(
+            f"{path} holds nothing that keystead knows",
+            why="it is empty" if not data.strip() else _KNOWN,
+            mend="check that this is the file you mean; of a .p12: openssl pkcs12 -info -nokeys -in FILE",
+            code="unknown-content",
+        )
+    return tuple(found)
+
+
+_KNOWN = "known are certificates, CSRs, revocation lists and private keys, in PEM or DER"
+
+
+def _certificates(data: bytes, path: Path, now: datetime) -> Iterator[Description]:
+    for found in load_certificates(data, str(path)):
+        yield describe.certificate(found, now)
+
+
+def _requests(data: bytes, path: Path, now: datetime) -> Iterator[Description]:
+    yield describe.request(csr.parse(data, str(path)))
+
+
+def _lists(data: bytes, path: Path, now: datetime) -> Iterator[Description]:
+    for found in load_crls(data, str(path)):
+        yield describe.revocation_list(found, now)
+
+
+def _keys(data: bytes, path: Path, now: datetime) -> Iterator[Description]:
+    warnings = []
+    try:
+        check_private(path)
+    except KeysteadError as error:
+        warnings.append(f"{error.why}: {error.mend}")
+    try:
+        key = load_private_pem(data, str(path))
+    except KeysteadError as error:
+        yield describe.opaque_key(f"not opened: {error.what}", warnings)
+    else:
+        yield describe.private_key(key.public_key(), warnings)
+
+
+_READERS: Mapping[str, _Reader] = MappingProxyType(
+    {
+        "CERTIFICATE": _certificates,
+        "X509 CERTIFICATE": _certificates,
+        "CERTIFICATE REQUEST": _requests,
+        "NEW CERTIFICATE REQUEST": _requests,
+        "X509 CRL": _lists,
+    }
+)
+
+
+def _read_block(label: str, block: bytes, path: Path, now: datetime) -> list[Description]:
+    reader = _READERS.get(label)
+    if reader is None:
+        if not label.endswith("PRIVATE KEY"):
+            return []
+        reader = _keys
+    return list(reader(block, path, now))
+
+
+def _read_der(data: bytes, path: Path, now: datetime) -> list[Description]:
+    for reader in (_certificates, _requests, _lists):
+        try:
+            return list(reader(data, path, now))
+        except KeysteadError:
+            continue
+    if data and holds_private_key(data):
+        return list(_keys(data, path, now))
+    return []

@@ -1,0 +1,78 @@
+"""``keystead export``: key and chain in one file, for browsers, HAProxy, Java."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from keystead.cli import options, say
+from keystead.errors import BadInput, Unavailable, WrongUsage
+from keystead.machine.files import read_private
+from keystead.subscriber import export as exporting
+from keystead.subscriber.layout import Folder
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_MAX_PASSPHRASE = 4096
+
+
+@click.command()
+@click.argument("name")
+@click.option("--p12", type=_FILE, metavar="F", help="PKCS#12, with a passphrase: browsers, Java.")
+@click.option("--pem", type=_FILE, metavar="F", help="PEM, without a passphrase: HAProxy.")
+@click.option(
+    "--passphrase-file",
+    envvar="KEYSTEAD_EXPORT_PASSPHRASE_FILE",
+    type=_FILE,
+    metavar="FILE",
+    help="Read the passphrase of the PKCS#12 file from the first line of FILE (0600); else it is asked for.",
+)
+@options.directory
+def export(name: str, p12: Path | None, pem: Path | None, passphrase_file: Path | None, folder: Path) -> None:
+    """Write NAME's private key and chain into one file, for a program on this machine."""
+    target = p12 or pem
+    if target is None or (p12 and pem):
+        raise WrongUsage("say which file to make", mend="give one of --p12 FILE and --pem FILE")
+    pair = exporting.pair_of(Folder(folder), name)
+    if p12 is not None:
+        passphrase = _read(passphrase_file) if passphrase_file else _ask(p12)
+        data = exporting.as_pkcs12(pair, passphrase)
+    else:
+        data = exporting.as_pem(pair)
+    warning = exporting.write(target, data)
+    say.done(f"{target} is written, readable by this account alone")
+    if warning:
+        say.warn(warning)
+    say.warn(f"{target} holds the PRIVATE KEY of {name}: it must not leave this machine")
+    say.next_steps(("here", _usage(target, folder, is_p12=p12 is not None)))
+
+
+def _read(path: Path) -> str:
+    try:
+        text = read_private(path, _MAX_PASSPHRASE).decode()
+    except UnicodeDecodeError:
+        raise BadInput(
+            f"{path} is no text", why="a passphrase is UTF-8", mend="write it on the first line"
+        ) from None
+    return text.partition("\n")[0].rstrip("\r")
+
+
+def _ask(target: Path) -> str:
+    if not sys.stdin.isatty():
+        raise Unavailable(
+            f"{target} needs a passphrase, and there is no terminal to ask on",
+            why="it is never taken from the arguments, which every account can see",
+            mend="give a file of mode 0600: --passphrase-file FILE (KEYSTEAD_EXPORT_PASSPHRASE_FILE)",
+            code="no-terminal",
+        )
+    asked: str = click.prompt(f"Passphrase for {target}", hide_input=True, confirmation_prompt=True, err=True)
+    return asked
+
+
+def _usage(target: Path, folder: Path, *, is_p12: bool) -> str:
+    file, ca = shlex.quote(str(target)), shlex.quote(str(folder / "ca.crt"))
+    if is_p12:
+        return f"import {file} in the browser as your certificate, and {ca} as an authority"
+    return f"bind :8443 ssl crt {file} ca-file {ca} verify required   (in haproxy.cfg)"

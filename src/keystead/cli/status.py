@@ -1,0 +1,106 @@
+"""``keystead status``: what expires on this machine, and when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from keystead.cli import options, say
+from keystead.errors import NotThere
+from keystead.machine.clock import system_clock
+from keystead.pki.expiry import in_words, parse_lifetime, when
+from keystead.subscriber.layout import Folder
+from keystead.watch.expiry import Expiry, in_folder, in_home
+from keystead.watch.status import Status, assess, mend
+
+
+@click.command()
+@click.option(
+    "--within",
+    default="14d",
+    show_default=True,
+    metavar="SPAN",
+    help="Exit 1 when something ends within this span.",
+)
+@options.directory
+@click.option(
+    "--home",
+    envvar="KEYSTEAD_HOME",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("~/.keystead"),
+    show_default=True,
+    help="The home of this machine's CA, if it has one.",
+)
+@options.as_json
+@click.pass_context
+def status(ctx: click.Context, within: str, folder: Path, home: Path, as_json: bool) -> None:
+    """List what expires in this machine's folder and in its CA, soonest first; exit 1 when it is soon."""
+    span = parse_lifetime(within)
+    if ctx.get_parameter_source("folder") is ParameterSource.COMMANDLINE:
+        Folder(folder).require()
+    home = home.expanduser()
+    state = assess([*in_folder(Folder(folder)), *in_home(home)], system_clock(), span)
+    if not state.expiries and not state.unreadable:
+        raise NotThere(
+            f"nothing that expires is in {folder} or {home}",
+            why="there is neither a certificate nor a revocation list",
+            mend="name the folder (--dir DIR) or the CA's home (--home DIR)",
+        )
+    if as_json:
+        say.print_json(_as_json(state))
+    else:
+        _tell(state)
+    ctx.exit(0 if state.is_well else 1)
+
+
+def _tell(state: Status) -> None:
+    say.table(
+        ("ends", "in", "what", "whose", "file"),
+        (
+            (when(entry.ends), _left(entry, state), str(entry.kind), entry.whose, str(entry.path))
+            for entry in state.expiries
+        ),
+    )
+    for unreadable in state.unreadable:
+        say.warn(f"{unreadable.error.what}: {unreadable.error.why}")
+    for entry in state.due:
+        say.warn(f"the {entry.kind} of {entry.whose} {_verb(entry, state)} ({entry.path})")
+    for entry in state.noticed:
+        say.note(f"The {entry.kind} of {entry.whose} {_verb(entry, state)}; the next takes the root key.")
+    steps = [mend(entry, state.now) for entry in (*state.due, *state.noticed)]
+    if state.is_well:
+        say.done(f"nothing ends within {in_words(state.within)}")
+    say.next_steps(*(dict.fromkeys(steps) or [("here", "keystead status   (again, from a timer)")]))
+
+
+def _left(entry: Expiry, state: Status) -> str:
+    span = in_words(entry.ends - state.now)
+    return span if entry.ends > state.now else f"{span} ago"
+
+
+def _verb(entry: Expiry, state: Status) -> str:
+    return f"ends in {_left(entry, state)}" if entry.ends > state.now else f"ended {_left(entry, state)}"
+
+
+def _as_json(state: Status) -> dict[str, object]:
+    return {
+        "well": state.is_well,
+        "expires": [
+            {
+                "path": str(entry.path),
+                "kind": str(entry.kind),
+                "whose": entry.whose,
+                "environment": entry.environment or None,
+                "ends": entry.ends.isoformat(),
+                "due": entry in state.due,
+                "notice": entry in state.noticed,
+            }
+            for entry in state.expiries
+        ],
+        "unreadable": [
+            {"path": str(entry.path), "what": entry.error.what, "why": entry.error.why}
+            for entry in state.unreadable
+        ],
+    }

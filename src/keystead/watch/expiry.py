@@ -1,0 +1,152 @@
+"""What expires on this machine, in a subscriber's folder and in a CA's home, read from the files alone.
+
+Not here: printing it, and what else may be wrong (a later `doctor`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from cryptography import x509
+
+from keystead.errors import KeysteadError
+from keystead.machine.files import read_bounded
+from keystead.machine.oserrors import told
+from keystead.pki.certificates import common_name, load_certificates
+from keystead.pki.revocation import next_update
+from keystead.subscriber.folder import read_crls
+from keystead.subscriber.layout import CERTIFICATE_LIMIT, Folder
+from keystead.subscriber.text import as_text
+
+ROOT_NOTICE = timedelta(days=60)
+"""How early what needs the root key is spoken of: getting an off-line root out of its safe takes weeks."""
+
+
+class Kind(StrEnum):
+    """What expires: it decides how it is mended, and how early that must begin."""
+
+    SUBSCRIBER = "certificate"
+    CA = "CA certificate"
+    ISSUING_LIST = "revocation list"
+    ROOT_LIST = "root's revocation list"
+
+    @property
+    def needs_root_key(self) -> bool:
+        """Whether only the root key can make the next one."""
+        return self in (Kind.CA, Kind.ROOT_LIST)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """One thing that ends: in which file, whose, and when. ``environment`` is "" in a subscriber's folder."""
+
+    path: Path
+    kind: Kind
+    whose: str
+    ends: datetime
+    environment: str = ""
+
+    def is_due(self, now: datetime, within: timedelta) -> bool:
+        """Whether it ends within that span, or has ended."""
+        return self.ends <= now + within
+
+    def needs_notice(self, now: datetime) -> bool:
+        """Whether somebody must think of the root key by now."""
+        return self.kind.needs_root_key and self.is_due(now, ROOT_NOTICE)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file of which it cannot be told when it expires."""
+
+    path: Path
+    error: KeysteadError
+
+
+Finding = Expiry | Unreadable
+
+
+def in_folder(folder: Folder) -> tuple[Finding, ...]:
+    """What expires in a subscriber's folder; nothing where there is no folder.
+
+    The issuing CA in ``NAME.crt`` is left out: no certificate outlives its issuer.
+    """
+    if not folder.path.is_dir():
+        return ()
+    anchors = list(_certificates(folder.ca, Kind.CA))
+    leaves = [finding for path in _leaf_files(folder) for finding in _first_certificate(path)]
+    return (*leaves, *anchors, *_lists(folder.crl, _root_names(folder.ca)))
+
+
+def in_home(home: Path) -> tuple[Finding, ...]:
+    """What expires in each environment of the CA home ``home``; nothing where there is none."""
+    if not home.is_dir():
+        return ()
+    with told(home, "read"):
+        environments = sorted(path.parent for path in home.glob("*/root.crt"))
+    return tuple(finding for place in environments for finding in _in_environment(place))
+
+
+def _in_environment(place: Path) -> Iterator[Finding]:
+    root = place / "root.crt"
+    for name in ("root.crt", "issuing.crt"):
+        if (place / name).exists():
+            yield from _certificates(place / name, Kind.CA, place.name)
+    yield from _lists(place / "crl.pem", _root_names(root), place.name)
+
+
+def _leaf_files(folder: Folder) -> list[Path]:
+    return [files.certificate for files in folder.all() if files.certificate.exists()]
+
+
+def _load(path: Path) -> tuple[x509.Certificate, ...]:
+    return load_certificates(as_text(read_bounded(path, CERTIFICATE_LIMIT)), str(path))
+
+
+def _first_certificate(path: Path) -> Iterator[Finding]:
+    try:
+        leaf = _load(path)[0]
+    except KeysteadError as error:
+        yield Unreadable(path, error)
+    else:
+        yield Expiry(path, Kind.SUBSCRIBER, common_name(leaf), leaf.not_valid_after_utc)
+
+
+def _certificates(path: Path, kind: Kind, environment: str = "") -> Iterator[Finding]:
+    if not path.exists():
+        return
+    try:
+        found = _load(path)
+    except KeysteadError as error:
+        yield Unreadable(path, error)
+        return
+    for certificate in found:
+        yield Expiry(path, kind, common_name(certificate), certificate.not_valid_after_utc, environment)
+
+
+def _lists(path: Path, root_names: Iterable[x509.Name], environment: str = "") -> Iterator[Finding]:
+    roots = set(root_names)
+    try:
+        found = read_crls(path) or ()
+    except KeysteadError as error:
+        yield Unreadable(path, error)
+        return
+    for crl in found:
+        kind = Kind.ROOT_LIST if crl.issuer in roots else Kind.ISSUING_LIST
+        yield Expiry(path, kind, _common_name(crl.issuer), next_update(crl), environment)
+
+
+def _root_names(path: Path) -> tuple[x509.Name, ...]:
+    try:
+        return tuple(certificate.subject for certificate in _load(path))
+    except KeysteadError:
+        return ()  # told of where the file itself is looked at
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string()

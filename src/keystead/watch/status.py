@@ -1,0 +1,68 @@
+"""The state of this machine's certificates and lists: what ends first, what is due, and what to type then.
+
+Not here: finding them (`expiry`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from keystead.watch.expiry import Expiry, Finding, Kind, Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All findings at one moment, what ends first being first. ``within`` is the span that was asked for."""
+
+    expiries: tuple[Expiry, ...]
+    unreadable: tuple[Unreadable, ...]
+    now: datetime
+    within: timedelta
+
+    @property
+    def due(self) -> tuple[Expiry, ...]:
+        """What ends within the span, or has ended."""
+        return tuple(entry for entry in self.expiries if entry.is_due(self.now, self.within))
+
+    @property
+    def noticed(self) -> tuple[Expiry, ...]:
+        """What is not due yet, but takes the root key, which needs its time."""
+        return tuple(
+            entry for entry in self.expiries if entry not in self.due and entry.needs_notice(self.now)
+        )
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is due, and everything could be read."""
+        return not self.due and not self.unreadable
+
+
+def assess(findings: Iterable[Finding], now: datetime, within: timedelta) -> Status:
+    """The state at ``now``, looking ``within`` ahead."""
+    found = list(findings)
+    expiries = sorted(
+        (entry for entry in found if isinstance(entry, Expiry)), key=lambda entry: (entry.ends, entry.path)
+    )
+    unreadable = tuple(entry for entry in found if isinstance(entry, Unreadable))
+    return Status(tuple(expiries), unreadable, now, within)
+
+
+def mend(entry: Expiry, now: datetime) -> tuple[str, str]:
+    """Where, and what is typed there, before (or after) ``entry`` ends."""
+    environment = f" --env {entry.environment}" if entry.environment else ""
+    if entry.kind is Kind.SUBSCRIBER:
+        renewal = "" if entry.ends <= now else " --renew"
+        return "here", f"keystead csr {entry.path.stem}{renewal} --dir {entry.path.parent}"
+    if entry.kind is Kind.CA:
+        return (
+            _CA,
+            f"keystead ca list{environment}   (all of these need the next CA, which takes the root key)",
+        )
+    if entry.environment:
+        return "here", f"keystead ca crl{environment}"
+    return _CA, f"keystead ca crl --out crl.pem   (then put it here: {entry.path})"
+
+
+_CA = "on the CA's machine"

@@ -45,4 +45,5 @@ if [ -z "$uv" ]; then
 fi
 
 export UV_PYTHON_DOWNLOADS=never
-"$uv" sync --quiet --frozen --python "$python"
+"$uv" sync --quiet --frozen --compile-bytecode --python "$python"
+"$PWD/.venv/bin/python" -m compileall -q src

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 
 import click
 
 from keystead.cli import options, say
-from keystead.errors import BadInput, Unavailable, WrongUsage
-from keystead.machine.files import read_private
+from keystead.errors import Unavailable, WrongUsage
+from keystead.machine.secrets import Passphrase, Secrets, terminal
 from keystead.subscriber import export as exporting
 from keystead.subscriber.layout import Folder
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_MAX_PASSPHRASE = 4096
 
 
 @click.command()
@@ -27,7 +25,7 @@ _MAX_PASSPHRASE = 4096
     envvar="KEYSTEAD_EXPORT_PASSPHRASE_FILE",
     type=_FILE,
     metavar="FILE",
-    help="Read the passphrase of the PKCS#12 file from the first line of FILE (0600); else it is asked for.",
+    help="Read the passphrase of the PKCS#12 file from FILE (0600); else it is asked for.",
 )
 @options.directory
 def export(name: str, p12: Path | None, pem: Path | None, passphrase_file: Path | None, folder: Path) -> None:
@@ -37,8 +35,7 @@ def export(name: str, p12: Path | None, pem: Path | None, passphrase_file: Path 
         raise WrongUsage("say which file to make", mend="give one of --p12 FILE and --pem FILE")
     pair = exporting.pair_of(Folder(folder), name)
     if p12 is not None:
-        passphrase = _read(passphrase_file) if passphrase_file else _ask(p12)
-        data = exporting.as_pkcs12(pair, passphrase)
+        data = exporting.as_pkcs12(pair, _passphrase(passphrase_file, p12))
     else:
         data = exporting.as_pem(pair)
     warning = exporting.write(target, data)
@@ -49,26 +46,19 @@ def export(name: str, p12: Path | None, pem: Path | None, passphrase_file: Path 
     say.next_steps(("here", _usage(target, folder, is_p12=p12 is not None)))
 
 
-def _read(path: Path) -> str:
-    try:
-        text = read_private(path, _MAX_PASSPHRASE).decode()
-    except UnicodeDecodeError:
-        raise BadInput(
-            f"{path} is no text", why="a passphrase is UTF-8", mend="write it on the first line"
-        ) from None
-    return text.partition("\n")[0].rstrip("\r")
-
-
-def _ask(target: Path) -> str:
-    if not sys.stdin.isatty():
+def _passphrase(file: Path | None, target: Path) -> Passphrase:
+    ask = terminal()
+    if file is None and ask is None:
         raise Unavailable(
-            f"{target} needs a passphrase, and there is no terminal to ask on",
+            f"{target} needs a passphrase, and there is no terminal to ask at",
             why="it is never taken from the arguments, which every account can see",
-            mend="give a file of mode 0600: --passphrase-file FILE (KEYSTEAD_EXPORT_PASSPHRASE_FILE)",
-            code="no-terminal",
+            mend="name a file of mode 0600: --passphrase-file FILE (KEYSTEAD_EXPORT_PASSPHRASE_FILE)",
+            code="no-passphrase",
         )
-    asked: str = click.prompt(f"Passphrase for {target}", hide_input=True, confirmation_prompt=True, err=True)
-    return asked
+    # The environment is the CA's: its passphrase must not end up on a subscriber's file.
+    chosen = Secrets(environ={}, passphrase_file=file, ask=ask).for_sealing(str(target))
+    assert isinstance(chosen, Passphrase)
+    return chosen
 
 
 def _usage(target: Path, folder: Path, *, is_p12: bool) -> str:

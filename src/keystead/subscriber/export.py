@@ -10,9 +10,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
-from keystead.errors import AlreadyThere, NotThere, WrongUsage
+from keystead.errors import AlreadyThere, NotThere
 from keystead.machine.files import write_new
 from keystead.machine.gitignore import is_ignored
+from keystead.machine.secrets import Passphrase
 from keystead.subscriber.layout import Folder
 from keystead.subscriber.pair import Pair, read_pair
 
@@ -35,24 +36,17 @@ def pair_of(folder: Folder, name: str) -> Pair:
     return read_pair(files)
 
 
-def as_pkcs12(pair: Pair, passphrase: str) -> bytes:
+def as_pkcs12(pair: Pair, passphrase: Passphrase) -> bytes:
     """The pair as PKCS#12 (RFC 7292): PBES2 with AES-256 and PBKDF2 (RFC 8018), MAC by SHA-256.
 
-    The chain goes with it, the root does not: trusting a CA is a decision of its own. Raises `WrongUsage`
-    for an empty passphrase.
+    The chain goes with it, the root does not: trusting a CA is a decision of its own.
     """
-    if not passphrase:
-        raise WrongUsage(
-            "the passphrase is empty",
-            why="the file holds the private key, and whoever gets the file would have it",
-            mend="choose one of several random words",
-        )
     encryption = (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(PBKDF2_ROUNDS)
         .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
         .hmac_hash(hashes.SHA256())
-        .build(passphrase.encode())
+        .build(passphrase.reveal().encode())
     )
     return pkcs12.serialize_key_and_certificates(
         pair.files.name.encode(), pair.key, pair.leaf, pair.chain[1:], encryption

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from keystead.pki.keys import load_private_pem
+from tests.cli.conftest import Keystead, Outcome
+from tests.subscriber.throwaway_ca import ThrowawayCa
+
+
+def said(outcome: Outcome) -> list[dict[str, object]]:
+    assert outcome.code == 0, outcome.err
+    found: list[dict[str, object]] = json.loads(outcome.out)
+    return found
+
+
+def test_a_certificate_says_whose_it_is_and_until_when(keystead: Keystead, alice: Path) -> None:
+    done = keystead("show", "certs/alice.crt")
+    assert "certificate of alice" in done.out
+    assert "spiffe://dev.example.internal/client/alice" in done.out
+    assert "29 days left" in done.out
+    assert "client (clientAuth)" in done.out
+    assert "CA certificate of example dev issuing" in done.out
+
+
+def test_a_bundle_is_shown_whole(keystead: Keystead, alice: Path) -> None:
+    kinds = [entry["kind"] for entry in said(keystead("show", "alice.pem", "--json"))]
+    assert kinds == ["certificate", "certificate", "certificate", "crl", "crl"]
+
+
+def test_a_csr_says_what_it_asks_for(keystead: Keystead, tmp_path: Path) -> None:
+    keystead("csr", "web", "--profile", "server", "--san", "web.example.org")
+    (shown,) = said(keystead("show", "certs/web.csr", "--json"))
+    assert shown["common_name"] == "web"
+    assert shown["host_names"] == ["web.example.org"]
+    assert shown["warnings"] == []
+
+
+def test_of_a_key_nothing_but_its_public_half_is_shown(keystead: Keystead, alice: Path) -> None:
+    pem = (alice / "alice.key").read_text()
+    for done in (keystead("show", "certs/alice.key"), keystead("show", "certs/alice.key", "--json")):
+        assert done.code == 0
+        shown = done.out + done.err
+        assert all(line not in shown for line in pem.splitlines()[1:-1])
+        assert "P-256" in shown
+        assert "never copy it" in shown
+
+
+def test_a_key_that_others_can_read_is_warned_of(keystead: Keystead, alice: Path) -> None:
+    (alice / "alice.key").chmod(0o644)
+    assert "chmod 600 certs/alice.key" in keystead("show", "certs/alice.key").err
+
+
+def test_a_sealed_key_is_named_as_such(keystead: Keystead, tmp_path: Path) -> None:
+    (tmp_path / "issuing.key.age").write_bytes(b"age-encryption.org/v1\n-> scrypt x 18\n")
+    assert "sealed with age" in keystead("show", "issuing.key.age").out
+
+
+def test_an_encrypted_key_is_not_opened(keystead: Keystead, alice: Path, tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives import serialization
+
+    key = load_private_pem((alice / "alice.key").read_bytes(), "key")
+    encryption = serialization.BestAvailableEncryption(b"x")
+    pem = key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    (tmp_path / "locked.key").write_bytes(pem)
+    assert "encrypted with a passphrase" in keystead("show", "locked.key").out
+
+
+def test_a_list_says_who_is_on_it(keystead: Keystead, alice: Path, ca: ThrowawayCa, tmp_path: Path) -> None:
+    ca.revoke(ca.issued[-1])
+    (tmp_path / "crl.pem").write_bytes(ca.crl_pem())
+    issuing, root = said(keystead("show", "crl.pem", "--json"))
+    assert f"{ca.issued[-1].serial_number:x}" in str(issuing["revoked"])
+    assert root["revoked"] == []
+
+
+@pytest.mark.parametrize("name", ["alice.crt", "alice.csr", "crl.pem"])
+def test_der_is_read_as_well(keystead: Keystead, alice: Path, ca: ThrowawayCa, name: str) -> None:
+    der = {
+        "alice.crt": ca.issued[-1].public_bytes(Encoding.DER),
+        "alice.csr": x509.load_pem_x509_csr((alice / "alice.csr").read_bytes()).public_bytes(Encoding.DER),
+        "crl.pem": x509.load_pem_x509_crl(ca.crl_pem()).public_bytes(Encoding.DER),
+    }[name]
+    (alice / name).write_bytes(der)
+    assert len(said(keystead("show", f"certs/{name}", "--json"))) == 1
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"\x30\x03\x02\x01", b"-----BEGIN X-----\nAA\n-----END X-----\n"]
+)
+def test_what_is_nothing_known_says_so(keystead: Keystead, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "f").write_bytes(data)
+    refused = keystead("show", "f")
+    assert refused.code == 1
+    assert "holds nothing that keystead knows" in refused.err
+    assert "mend:" in refused.err
+
+
+@pytest.mark.parametrize("what", [".", "nowhere.pem"])
+def test_a_folder_or_no_file_is_said(keystead: Keystead, what: str) -> None:
+    refused = keystead("show", what)
+    assert refused.code == 1
+    assert "mend:" in refused.err
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:1", "https://", "https://u:secret@localhost", "ftp://x", "https://localhost:x"]
+)
+def test_only_an_https_url_without_a_password_is_taken(keystead: Keystead, url: str) -> None:
+    refused = keystead("show", url)
+    assert refused.code == 2
+    assert "secret" not in refused.err
+
+
+def test_hostile_names_are_escaped(keystead: Keystead, ca: ThrowawayCa, tmp_path: Path) -> None:
+    from keystead.pki import csr
+    from keystead.pki.keys import KeyType, generate
+
+    hostile = csr.build(generate(KeyType.P256), common_name="a\x1b[2Jb\u202e", purposes=[])
+    (tmp_path / "hostile.csr").write_bytes(hostile.public_bytes(Encoding.PEM))
+    done = keystead("show", "hostile.csr")
+    assert "\x1b[2J" not in done.out
+    assert "\u202e" not in done.out

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from cryptography import x509
@@ -125,3 +129,33 @@ def test_hostile_names_are_escaped(keystead: Keystead, ca: ThrowawayCa, tmp_path
     done = keystead("show", "hostile.csr")
     assert "\x1b[2J" not in done.out
     assert "\u202e" not in done.out
+
+
+def test_an_endpoint_is_shown_without_being_trusted(
+    keystead: Keystead, ca: ThrowawayCa, tmp_path: Path
+) -> None:
+    keystead("csr", "web", "--profile", "server", "--san", "localhost")
+    leaf = ca.sign((tmp_path / "certs/web.csr").read_bytes(), profile="server")
+    (tmp_path / "certs/web.crt").write_bytes(ca.chain_pem(leaf))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certs/web.crt", tmp_path / "certs/web.key")
+    context.verify_mode = ssl.CERT_OPTIONAL
+
+    def answer_once() -> None:
+        connection, _ = listener.accept()
+        with suppress(OSError), connection, context.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        answering = Thread(target=answer_once)
+        answering.start()
+        endpoint, shown, issuing = said(
+            keystead("show", f"https://127.0.0.1:{listener.getsockname()[1]}", "--json")
+        )
+        answering.join(10)
+    assert endpoint["kind"] == "endpoint"
+    assert endpoint["protocol"] == "TLSv1.3"
+    assert endpoint["asks_for_certificate"] is True
+    assert shown["identity"] == "spiffe://dev.example.internal/server/web"
+    assert issuing["purposes"] == []

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -535,3 +536,28 @@ def test_a_reader_that_finishes_first_does_not_disturb_the_install(
     monkeypatch.setattr(os, "replace", read_in_between)
     install(folder, renewal, now)
     assert open_folder(folder.path, Role.CLIENT).certificate == ca.issued[-1]
+
+
+@pytest.mark.slow
+def test_a_reader_never_sees_a_pair_that_does_not_fit(
+    folder: Folder, subscribe: Subscribe, ca: ThrowawayCa, tmp_path: Path
+) -> None:
+    subscribe("alice")
+    swapping = Thread(target=_renew_often, args=(folder, ca, tmp_path / "renewed.pem"))
+    swapping.start()
+    seen = set()
+    while swapping.is_alive():
+        opened = open_folder(folder.path, Role.CLIENT)
+        assert opened.certificate.public_key() == load_private_pem(opened.key_pem, "key").public_key()
+        seen.add(opened.certificate.serial_number)
+    swapping.join()
+    assert open_folder(folder.path, Role.CLIENT).certificate == ca.issued[-1]
+    assert len(ca.issued) == 41
+    assert len(seen) > 1
+
+
+def _renew_often(folder: Folder, ca: ThrowawayCa, bundle: Path) -> None:
+    for _ in range(40):
+        made = renew(folder, "alice", None, None, datetime.now(UTC))
+        bundle.write_bytes(ca.bundle(ca.sign(made.files.csr.read_bytes())))
+        install(folder, Wish(bundle), datetime.now(UTC))

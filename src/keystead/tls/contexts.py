@@ -56,7 +56,8 @@ class ServerCredentials:
 class InForce:
     """What is in force for a connection: credentials, CRLs, and the context made of both.
 
-    Compared by identity, for each swap makes a new one. ``server_pem`` is the leaf, for the ASGI scope.
+    Compared by identity, for each swap makes a new one. ``server_pem`` (the leaf) and ``crls_pem`` are for
+    the ASGI scope.
     """
 
     credentials: ServerCredentials
@@ -64,6 +65,7 @@ class InForce:
     grace: timedelta
     context: SSL.Context
     server_pem: str
+    crls_pem: bytes
 
     @classmethod
     def of(cls, credentials: ServerCredentials, crls: CrlSet, *, grace: timedelta = CRL_GRACE) -> InForce:
@@ -73,7 +75,8 @@ class InForce:
         """
         leaf = credentials.certificates()[0]
         context = server_context(credentials, crls, grace=grace)
-        return cls(credentials, crls, grace, context, leaf.public_bytes(Encoding.PEM).decode("ascii"))
+        server_pem = leaf.public_bytes(Encoding.PEM).decode("ascii")
+        return cls(credentials, crls, grace, context, server_pem, crls.pem())
 
 
 class Holder:

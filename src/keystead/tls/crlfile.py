@@ -1,0 +1,65 @@
+"""The file of the revocation lists, and beside it the highest number of each issuer that was ever in force.
+
+The numbers survive a restart, so that an older list can never come back and let a revoked client in. Not
+here: which list may replace which (`tls.crls`), and when to look (`tls.reloading`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography import x509
+
+from keystead.errors import BadInput, NotThere
+from keystead.machine.files import read_bounded, write_atomic
+from keystead.pki.revocation import load_crls
+
+MAX_CRL_FILE = 64 * 1024 * 1024
+"""Octets: over a million entries."""
+
+MAX_NUMBERS_FILE = 64 * 1024
+
+
+class CrlFile:
+    """``path`` holds the lists; the numbers lie in ``.NAME.numbers`` in the same folder, as JSON."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.numbers_path = path.with_name(f".{path.name}.numbers")
+
+    def read(self) -> tuple[x509.CertificateRevocationList, ...]:
+        """The lists; raises a `KeysteadError` where there is no file or it cannot be read."""
+        try:
+            return load_crls(read_bounded(self.path, MAX_CRL_FILE), str(self.path))
+        except NotThere:
+            raise NotThere(
+                f"there is no revocation list at {self.path}",
+                why="without one a revoked certificate would get in",
+                mend="bring crl.pem from the CA, where it is made by: keystead ca crl --out crl.pem",
+                code="crl-missing",
+            ) from None
+
+    def numbers(self) -> dict[bytes, int]:
+        """Issuer's key identifier → highest number; empty at the first start. Raises `BadInput`."""
+        try:
+            members = json.loads(read_bounded(self.numbers_path, MAX_NUMBERS_FILE))
+            return {bytes.fromhex(issuer): int(number) for issuer, number in members.items()}
+        except NotThere:
+            return {}
+        except (ValueError, AttributeError, TypeError):
+            raise BadInput(
+                f"{self.numbers_path} cannot be read",
+                why="it remembers the newest revocation lists, so that an older one is noticed",
+                mend=f"make sure that {self.path} is the newest, then: rm {self.numbers_path}",
+                code="bad-crl-numbers",
+            ) from None
+
+    def remember(self, numbers: Mapping[bytes, int]) -> None:
+        """Raise the remembered numbers to ``numbers``; none is ever lowered. Raises a `KeysteadError`."""
+        before = self.numbers()
+        after = before | {issuer: max(number, before.get(issuer, 0)) for issuer, number in numbers.items()}
+        if after != before:
+            members = {issuer.hex(): number for issuer, number in sorted(after.items())}
+            write_atomic(self.numbers_path, json.dumps(members, indent=1).encode() + b"\n")

@@ -1,0 +1,108 @@
+"""What the server says of itself: one JSON object a line, for requests, refused handshakes and warnings.
+
+What strangers send is only ever a JSON string, in ASCII: no line break, no escape sequence of a terminal.
+Not here: what is worth a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import traceback
+from dataclasses import asdict, dataclass
+from typing import Any, TextIO
+
+import structlog
+
+from keystead.errors import KeysteadError
+from keystead.tls.refused import RefusedHandshake, presented
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """One request, or one websocket at its end. ``status`` is None where the client left before."""
+
+    identity: str | None
+    serial: str | None
+    address: str
+    method: str
+    path: str
+    status: int | None
+    bytes_in: int
+    bytes_out: int
+    ms: float
+    code: str | None = None
+    """The problem's, where the server itself refused."""
+
+
+class ServerLog:
+    """Writes to ``stream``; a stream that is gone stops no server."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._log = structlog.wrap_logger(
+            structlog.WriteLogger(stream),
+            processors=[
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+                structlog.processors.EventRenamer("event"),
+                structlog.processors.JSONRenderer(ensure_ascii=True),
+            ],
+            wrapper_class=structlog.BoundLogger,
+            context_class=dict,
+        )
+
+    def request(self, line: RequestLine) -> None:
+        """A request that has ended."""
+        self._write("request", **asdict(line))
+
+    def refused(self, refusal: RefusedHandshake) -> None:
+        """A handshake that did not succeed, with what the client showed of itself."""
+        shown = presented(refusal.certificate) if refusal.certificate is not None else None
+        self._write(
+            "handshake-refused",
+            address=refusal.address,
+            code=refusal.code,
+            reason=refusal.reason,
+            depth=refusal.depth,
+            certificate=asdict(shown) if shown is not None else None,
+            detail=refusal.detail,
+        )
+
+    def warning(self, error: KeysteadError) -> None:
+        """Something that goes on working and should be seen to."""
+        self._write("warning", code=error.code, what=error.what, why=error.why, mend=error.mend)
+
+    def event(self, event: str, **values: Any) -> None:
+        """Anything else: the start, the end, a swap."""
+        self._write(event, **values)
+
+    def failure(self, what: str, error: BaseException | None) -> None:
+        """A mistake in the application or in ours, with its traceback."""
+        text = "".join(traceback.format_exception(error)) if error is not None else ""
+        self._write("failure", what=what, traceback=text)
+
+    def _write(self, event: str, **values: Any) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a closed pipe, a closed file
+            self._log.msg(event, **values)
+
+
+class LogHandler(logging.Handler):
+    """Gives what uvicorn's own parts report to the server's log."""
+
+    def __init__(self, log: ServerLog) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One record."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, asyncio.CancelledError):  # the server is stopping
+            return
+        self._log.failure(record.getMessage().strip(), error)
+
+
+def uvicorn_logger(log: ServerLog) -> logging.Logger:
+    """A logger of this server alone: nothing global is configured."""
+    logger = logging.Logger("keystead.web", logging.WARNING)
+    logger.addHandler(LogHandler(log))
+    return logger

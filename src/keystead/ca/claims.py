@@ -97,13 +97,13 @@ def open_claims(path: Path) -> Claims:
     """Open the claims at ``path``, making the file (mode 0600) where there is none."""
     with suppress(AlreadyThere):
         sqlite.create_file(path)
-    connection = sqlite3.connect(path)
-    try:
-        with sqlite.told(path):
+    with sqlite.told(path):
+        connection = sqlite3.connect(path)
+        try:
             sqlite.prepare(connection)
             sqlite.use_wal(connection)
             connection.execute(_SCHEMA)
-    except BaseException:
-        connection.close()
-        raise
+        except BaseException:
+            connection.close()
+            raise
     return Claims(path, connection)

@@ -12,6 +12,7 @@ from keystead.ca.audit.log import append, check_clock
 from keystead.ca.authority.bench import Bench, Order
 from keystead.ca.authority.decide import Granted
 from keystead.ca.authority.model import Authority, Outcome, Rejected, Signed
+from keystead.ca.claims import COMPROMISED
 from keystead.ca.inventory import writes
 from keystead.ca.inventory.rows import Certificate, Issue, Kind, Revocation
 from keystead.errors import Refused, Violation
@@ -93,6 +94,7 @@ def _record(
     replaced = [item.request.replaces for item in granted if item.request.replaces is not None]
     with authority.inventory.writing() as tx:
         check_clock(tx, now)
+        _refuse_barred(authority, certificates)
         writes.record(
             tx,
             [
@@ -121,3 +123,12 @@ def _record(
                 ),
             ],
         )
+
+
+def _refuse_barred(authority: Authority, certificates: Sequence[Certificate]) -> None:
+    # Under the inventory's lock: who bars a key revokes its certificates after it, under the same lock, and
+    # so finds this one, or was there before and is found here.
+    holders = authority.claims.holders(certificate.key_fingerprint for certificate in certificates)
+    barred = [c.serial for c in certificates if holders.get(c.key_fingerprint) == COMPROMISED]
+    if barred:
+        raise writes.Conflict(barred)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, select, tuple_
 
 from keystead.ca.inventory.rows import (
-    KEY_COMPROMISE,
     Certificate,
     Crl,
     Facts,
@@ -73,17 +72,6 @@ def live_rows_by_key(tx: Connection, fingerprints: Iterable[str]) -> dict[str, L
     column = identities.c.key_fingerprint
     rows = _chunked(tx, fingerprints, lambda chunk: _locking(select(identities).where(column.in_(chunk))))
     return {row.key_fingerprint: Live(*row) for row in rows}
-
-
-def compromised_keys(tx: Connection, fingerprints: Iterable[str]) -> frozenset[str]:
-    """Those of the keys of which a certificate was revoked for keyCompromise."""
-    bad = (
-        select(certificates.c.key_fingerprint)
-        .join(revocations, revocations.c.serial == certificates.c.serial)
-        .where(revocations.c.reason == KEY_COMPROMISE)
-    )
-    column = certificates.c.key_fingerprint
-    return frozenset(row[0] for row in _chunked(tx, fingerprints, lambda chunk: bad.where(column.in_(chunk))))
 
 
 def renewal_keys(tx: Connection, serials: Iterable[str]) -> dict[str, str]:

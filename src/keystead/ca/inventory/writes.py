@@ -17,7 +17,6 @@ from sqlalchemy.exc import IntegrityError
 from keystead.ca.inventory.reads import (
     certificates_by_serial,
     certificates_of_key,
-    compromised_keys,
     live_rows,
     live_rows_by_key,
     renewal_keys,
@@ -48,9 +47,9 @@ def record(tx: Connection, issues: Sequence[Issue]) -> None:
     """Record certificates, move their identities to them, and note which ones they renew.
 
     Raises `Conflict`, with the serials of those concerned, where an identity does not hold what the issue
-    expects; where the key is live for another identity, or compromised; where the certificate to be renewed
-    was revoked, or renewed by another key; and where two of ``issues`` are in each other's way. Of a CA's
-    own certificates nothing but the certificate is written.
+    expects; where the key is live for another identity; where the certificate to be renewed was revoked, or
+    renewed by another key; and where two of ``issues`` are in each other's way. Of a CA's own certificates
+    nothing but the certificate is written.
 
     To replace a certificate, record the new one first and `revoke` the old one after it.
     """
@@ -74,7 +73,6 @@ def _find_conflicts(tx: Connection, leaves: Sequence[Issue], held: dict[str, Liv
     asked = [issue.certificate for issue in leaves]
     old = {certificate.renews for certificate in asked if certificate.renews is not None}
     live = live_rows(tx, (certificate.identity for certificate in asked))
-    barred = compromised_keys(tx, (certificate.key_fingerprint for certificate in asked))
     renewed_by = renewal_keys(tx, old)
     revoked = {r.certificate.serial for r in certificates_by_serial(tx, old) if r.revocation is not None}
     in_the_way: set[str] = set()
@@ -84,7 +82,6 @@ def _find_conflicts(tx: Connection, leaves: Sequence[Issue], held: dict[str, Liv
         if (
             _held_serial(live.get(new.identity), new.issued_at) != issue.expects
             or (holder is not None and holder.identity != new.identity and holder.holds(new.issued_at))
-            or new.key_fingerprint in barred
             or new.renews in revoked
             or renewed_by.get(new.renews or "", new.key_fingerprint) != new.key_fingerprint
         ):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,20 @@ def test_a_folder_that_was_named_must_be_there(keystead: Keystead, home: Path) -
 
 def test_a_span_that_is_none_is_wrong_usage(keystead: Keystead, alice: Path) -> None:
     assert keystead("status", "--within", "soon").code == 2
+
+
+def test_a_home_that_may_not_be_read_is_said(
+    keystead: Keystead, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root reads everything, so the system's refusal is played."""
+    iterdir = Path.iterdir
+
+    def denied(self: Path) -> Iterator[Path]:
+        if self == home:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return iterdir(self)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    refused = keystead("status", "--home", home)
+    assert refused.code == 1
+    assert f"cannot read {home}" in refused.err

@@ -13,7 +13,7 @@ from keystead.machine.secrets import Passphrase, Secrets, terminal
 from keystead.subscriber import export as exporting
 from keystead.subscriber.layout import Folder
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
 
 
 @click.command()

@@ -18,7 +18,7 @@ from keystead.subscriber.install import Plan, Wish
 from keystead.subscriber.install import install as put_in_place
 from keystead.subscriber.layout import Folder
 
-_FILE = click.Path(path_type=Path)
+_FILE = click.Path(readable=False, path_type=Path)
 
 
 @click.command()

@@ -16,7 +16,8 @@ def directory(command: Command) -> Command:
     return click.option(
         "--dir",
         "folder",
-        type=click.Path(file_okay=False, path_type=Path),
+        # What may not be read is said by the command itself, with why and mend.
+        type=click.Path(file_okay=False, readable=False, path_type=Path),
         default=Path("certs"),
         show_default=True,
         help="The folder of this machine's keys and certificates.",

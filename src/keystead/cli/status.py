@@ -28,7 +28,7 @@ from keystead.watch.status import Status, assess, mend
 @click.option(
     "--home",
     envvar="KEYSTEAD_HOME",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     default=Path("~/.keystead"),
     show_default=True,
     help="The home of this machine's CA, if it has one.",

@@ -18,7 +18,8 @@ def make_private_folder(path: Path) -> None:
 
     A folder that exists is left as it is.
     """
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with told(path, "make"):
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
         _make(folder)
     if not path.is_dir():

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from keystead.errors import AlreadyThere, NotThere
 from keystead.machine.files import write_new
 from keystead.machine.gitignore import is_ignored
+from keystead.machine.oserrors import told
 from keystead.machine.secrets import Passphrase
 from keystead.subscriber.layout import Folder
 from keystead.subscriber.pair import Pair, read_pair
@@ -63,7 +64,9 @@ def write(path: Path, data: bytes) -> str:
 
     Raises `AlreadyThere`.
     """
-    if path.exists():
+    with told(path, "write"):
+        is_there = path.exists()
+    if is_there:
         raise AlreadyThere(
             f"{path} is already there and is not overwritten",
             why="it may hold another key",

@@ -111,7 +111,10 @@ class Folder:
 
     def require(self) -> None:
         """Raise `NotThere`, with what to type, unless the folder exists."""
-        if not self.path.is_dir():
+        with told(self.path, "read"):
+            is_there = self.path.is_dir()
+            self.lock.exists()  # raises where the folder may not be searched
+        if not is_there:
             raise NotThere(
                 f"there is no folder {self.path}",
                 why="a subscriber's key and certificate lie in one folder",

@@ -75,8 +75,10 @@ def in_folder(folder: Folder) -> tuple[Finding, ...]:
 
     The issuing CA in ``NAME.crt`` is left out: no certificate outlives its issuer.
     """
-    if not folder.path.is_dir():
-        return ()
+    with told(folder.path, "read"):
+        if not folder.path.is_dir():
+            return ()
+    folder.require()
     anchors = list(_certificates(folder.ca, Kind.CA))
     leaves = [finding for path in _leaf_files(folder) for finding in _first_certificate(path)]
     return (*leaves, *anchors, *_lists(folder.crl, _root_names(folder.ca)))
@@ -84,10 +86,10 @@ def in_folder(folder: Folder) -> tuple[Finding, ...]:
 
 def in_home(home: Path) -> tuple[Finding, ...]:
     """What expires in each environment of the CA home ``home``; nothing where there is none."""
-    if not home.is_dir():
-        return ()
     with told(home, "read"):
-        environments = sorted(path.parent for path in home.glob("*/root.crt"))
+        if not home.is_dir():
+            return ()
+        environments = sorted(place for place in home.iterdir() if (place / "root.crt").exists())
     return tuple(finding for place in environments for finding in _in_environment(place))
 
 

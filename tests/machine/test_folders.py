@@ -74,6 +74,7 @@ _LINES = st.sampled_from(
         "*.key", "!*.key", "certs/", "/certs", "certs/*", "!certs/a.key", "**/a.key", "a.key", "/a.key", "*",
         "certs/**", "**/certs/*.key", "a.?ey", "a.[k]ey", "[!b].key", "# a.key", "", r"\#a.key", "deep/certs",
         "deep/**/a.key", "!deep", "!*/", "a.*", "certs/*.log", "/*", "!/deep",
+        r"\a.key", "[^b].key", "[a-c].key", "[z-a].key", "***.key", "[]a].key", "[a&&a].key",
     ]
 )  # fmt: skip
 
@@ -92,3 +93,10 @@ def test_git_itself_decides_the_same(tmp_path: Path, top: list[str], lower: list
     (folder / ".gitignore").write_text("\n".join(lower))
     answer = subprocess.run(["git", "check-ignore", "-q", "deep/certs/a.key"], cwd=tmp_path, env=environment)
     assert is_ignored(folder / "a.key") == (answer.returncode == 0)
+
+
+@given(st.text("ac.key*?[]!^/\\-& \n", max_size=30))
+def test_no_gitignore_makes_it_fail(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    (folder / ".gitignore").write_text(text)
+    assert is_ignored(folder / "a.key") in (True, False)

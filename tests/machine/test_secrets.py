@@ -155,3 +155,11 @@ def test_standard_input_that_is_no_terminal_gives_no_prompt(monkeypatch: pytest.
     with Path("/dev/null").open() as nothing:
         monkeypatch.setattr("sys.stdin", nothing)
         assert terminal() is None
+
+
+def test_an_end_of_file_instead_of_a_passphrase_is_an_error_with_a_mend() -> None:
+    def hang_up(question: str) -> str:
+        raise EOFError
+
+    with pytest.raises(BadInput, match="no passphrase was typed"):
+        Secrets({}, ask=hang_up).passphrase("x")

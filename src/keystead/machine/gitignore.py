@@ -1,6 +1,6 @@
 """Would git take a file? The part of gitignore(5) that decides it, read without running git.
 
-Not here: character classes beyond what `fnmatch` knows, and git's global excludes: they are another
+Not here: escapes inside character classes, and git's global excludes: those are another
 person's on the next machine, so a key must not hang on them.
 """
 
@@ -52,28 +52,34 @@ def _rules(gitignore: Path) -> Iterator[tuple[bool, bool, re.Pattern[str]]]:
         if not text or text.startswith("#"):
             continue
         negated = text.startswith("!")
-        text = text.removeprefix("!").removeprefix("\\")
+        text = text.removeprefix("!")
         bare = text.rstrip("/")
         if bare:
             yield negated, text.endswith("/"), _pattern(bare)
 
 
+_TOKEN = re.compile(r"\\.|\*\*/|/\*\*|\*+|\?|\[[!^]?\]?[^]]*\]|.")
+_WILDCARDS = {"**/": "(?:.*/)?", "/**": "/.*", "?": "[^/]"}
+_NOTHING = re.compile("(?!)")
+
+
 @lru_cache(maxsize=256)
 def _pattern(text: str) -> re.Pattern[str]:
-    anchored = "/" in text
-    text = text.removeprefix("/")
-    parts: list[str] = []
-    for token in re.findall(r"\*\*/|/\*\*|\*+|\?|\[!?\]?[^]]*\]|.", text):
-        parts.append(_TOKENS.get(token) or _class_or_literal(token))
-    return re.compile(("" if anchored else "(?:.*/)?") + "".join(parts))
+    anywhere = "" if "/" in text else "(?:.*/)?"
+    try:
+        return re.compile(anywhere + "".join(map(_translated, _TOKEN.findall(text.removeprefix("/")))))
+    except re.error:  # such as the range [z-a]
+        return _NOTHING
 
 
-_TOKENS = {"**/": "(?:.*/)?", "/**": "/.*", "*": "[^/]*", "?": "[^/]"}
-
-
-def _class_or_literal(token: str) -> str:
-    if token.startswith("**"):
+def _translated(token: str) -> str:
+    if token in _WILDCARDS:
+        return _WILDCARDS[token]
+    if token.startswith("*"):
         return "[^/]*"
-    if len(token) > 2 and token.startswith("["):
-        return "[" + token[1:].replace("!", "^", 1) if token.startswith("[!") else token.replace("\\", "\\\\")
+    if token.startswith("\\") and len(token) == 2:
+        return re.escape(token[1])
+    if token.startswith("[") and len(token) > 2:
+        inside = re.sub(r"([\\\[&~|])", r"\\\1", token[1:-1])
+        return f"[^/{inside[1:]}]" if inside[0] in "!^" else f"[{inside}]"
     return re.escape(token)

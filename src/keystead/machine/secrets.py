@@ -117,7 +117,10 @@ class Secrets:
     def _asked(self, question: str) -> Passphrase:
         if self.ask is None:
             _nobody_there(question)
-        return _checked(self.ask(question), "what was typed")
+        try:
+            return _checked(self.ask(question), "what was typed")
+        except EOFError:
+            raise BadInput("no passphrase was typed", mend="run the command again") from None
 
     def _chosen(self, purpose: str) -> Passphrase:
         chosen = self._asked(f"New passphrase for {purpose}: ")

@@ -127,6 +127,7 @@ def test_hostile_names_are_escaped(keystead: Keystead, ca: ThrowawayCa, tmp_path
     hostile = csr.build(generate(KeyType.P256), common_name="a\x1b[2Jb\u202e", purposes=[])
     (tmp_path / "hostile.csr").write_bytes(hostile.public_bytes(Encoding.PEM))
     done = keystead("show", "hostile.csr")
+    assert done.code == 0
     assert "\x1b[2J" not in done.out
     assert "\u202e" not in done.out
 

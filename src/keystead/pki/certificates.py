@@ -31,8 +31,9 @@ def load_certificates(data: bytes, source: str) -> tuple[x509.Certificate, ...]:
             found = x509.load_pem_x509_certificates(data)
         for certificate in found:
             # Lazily parsed parts are touched here, so that a broken one is refused by its file's name.
-            certificate.extensions  # noqa: B018
             certificate.public_key()
+            _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.serial_number)
+            _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
     except Exception as error:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
         raise BadInput(
             f"{source} holds no certificate that can be read",

@@ -81,7 +81,8 @@ def build(
     """A CSR for ``key``, signed with it."""
     builder = x509.CertificateSigningRequestBuilder()
     builder = builder.subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
-    builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    if wanted := list(purposes):  # an empty list cannot be encoded: RFC 5280, section 4.2.1.12
+        builder = builder.add_extension(x509.ExtendedKeyUsage(wanted), critical=False)
     if host_names:
         builder = builder.add_extension(
             x509.SubjectAlternativeName(general_names(host_names)), critical=False

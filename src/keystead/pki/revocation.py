@@ -121,6 +121,7 @@ def load_crls(data: bytes, source: str) -> tuple[x509.CertificateRevocationList,
         for crl in found:
             crl_number(crl)
             issuer_key(crl)
+            _ = (crl.issuer, crl.last_update_utc, crl.next_update_utc)
     except Exception as error:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
         raise _unreadable(source, f"the parser says: {error}") from None
     if not found:

@@ -102,15 +102,28 @@ def _read_block(label: str, block: bytes, path: Path, now: datetime) -> list[Des
         if not label.endswith("PRIVATE KEY"):
             return []
         reader = _keys
-    return list(reader(block, path, now))
+    return _described(reader, block, path, now)
 
 
 def _read_der(data: bytes, path: Path, now: datetime) -> list[Description]:
     for reader in (_certificates, _requests, _lists):
         try:
-            return list(reader(data, path, now))
+            return _described(reader, data, path, now)
         except KeysteadError:
             continue
     if data and holds_private_key(data):
-        return list(_keys(data, path, now))
+        return _described(_keys, data, path, now)
     return []
+
+
+def _described(reader: _Reader, data: bytes, path: Path, now: datetime) -> list[Description]:
+    try:
+        return list(reader(data, path, now))
+    except ValueError as error:
+        # Some parts, such as the entries of a list, are parsed only when they are looked at.
+        raise BadInput(
+            f"{path} holds a part that cannot be read",
+            why=f"the parser says: {error}",
+            mend="fetch the file again from where it came",
+            code="malformed",
+        ) from None

@@ -94,6 +94,13 @@ def test_more_entries_than_are_read_at_once_are_verified(inventory: Inventory) -
         ("UPDATE audit_tree SET frontier = zeroblob(96)", "not the one over its entries"),
         ("UPDATE audit_tree SET frontier = zeroblob(95)", "tree is damaged"),
         ("UPDATE audit_tree SET newest_at = 1", "newest time"),
+        ("UPDATE audit SET entry = x'00' WHERE seq = 4", "cannot be read"),
+        ("UPDATE audit SET leaf = 'text' WHERE seq = 4", "entry 4 .* have its hash"),
+        ("UPDATE audit SET at = 'noon' WHERE seq = 4", "cannot be read"),
+        ("UPDATE audit SET at = 9e18 WHERE seq = 4", "cannot be read"),
+        ("UPDATE audit_tree SET newest_at = 'noon'", "tree is damaged"),
+        ("UPDATE audit_tree SET frontier = 'text'", "tree is damaged"),
+        ("DELETE FROM audit_tree", "tree is damaged"),
     ],
 )  # fmt: skip
 def test_every_tampering_is_found_and_the_first_wrong_entry_named(

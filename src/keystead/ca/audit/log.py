@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.exc import NoResultFound
 
 from keystead.ca.audit.entry import CLOCK_ACCEPTED, Entry
 from keystead.ca.inventory.schema import audit, audit_tree
@@ -22,6 +24,9 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far the clock may stand before the newest entry: what time synchronisation may take back."""
 
 _PIECE = 1000
+_UNREADABLE = (ValueError, TypeError, OverflowError, AttributeError, OSError)
+"""What a column of another type than was once written makes of itself."""
+
 _MINUTE = "%Y-%m-%d %H:%M UTC"
 
 
@@ -29,6 +34,10 @@ class Tampered(KeysteadError):
     """The audit log is not what was once written; ``what`` names the first entry that is wrong."""
 
     code = "audit-tampered"
+
+    def __init__(self, what: str, *, why: str = "") -> None:
+        mend = "treat this machine as broken into; compare the database with its last copy"
+        super().__init__(what, why=why, mend=mend)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,48 +104,48 @@ def entries(tx: Connection, start: int = 0) -> Iterator[Numbered]:
 
 def verify(tx: Connection) -> Verified:
     """Read the whole log and hash it again; `Tampered`, naming the first entry that is wrong."""
-    frontier, last = Frontier(), None
     kept, kept_newest = _tree(tx)
+    found, found_newest = _replay(tx)
+    if found.size != kept.size:
+        raise Tampered(f"the audit log holds {found.size} entries, and {kept.size} were written")
+    if found != kept:
+        raise Tampered("the audit log's tree is not the one over its entries")
+    if found_newest != kept_newest:
+        raise Tampered("the newest time that the audit log keeps is in none of its entries")
+    return Verified(found.size, found.root, found_newest)
+
+
+def _replay(tx: Connection) -> tuple[Frontier, datetime | None]:
+    frontier, last = Frontier(), None
     rows = tx.execute(select(audit).order_by(audit.c.seq).execution_options(yield_per=_PIECE))
-    for part in rows.partitions():
-        leaves = []
-        for seq, row in enumerate(part, frontier.size):
-            if row.seq != seq:
-                raise Tampered(f"entry {seq} of the audit log is missing", mend=_MEND)
-            entry = _parse(seq, row.entry)
-            _check(seq, row.at, row.leaf, entry, last)
-            last = _newer(last, entry)
-            leaves.append(row.leaf)
-        frontier = frontier.append(leaves)
-    if frontier != kept:
-        raise Tampered(
-            f"the audit log holds {frontier.size} entries, and {kept.size} were written"
-            if frontier.size != kept.size
-            else "the audit log's tree is not the one over its entries",
-            mend=_MEND,
-        )
-    if last != kept_newest:
-        raise Tampered("the newest time that the audit log keeps is in none of its entries", mend=_MEND)
-    return Verified(frontier.size, frontier.root, last)
+    try:
+        for part in rows.partitions():
+            for seq, row in enumerate(part, frontier.size):
+                last = _newer(last, _checked(seq, row, last))
+            frontier = frontier.append(row.leaf for row in part)
+    except _UNREADABLE as error:
+        raise Tampered(f"an entry from {frontier.size} on cannot be read", why=str(error)) from error
+    return frontier, last
 
 
-_MEND = "treat this machine as broken into; compare the database with its last copy"
-
-
-def _check(seq: int, at: datetime, leaf: bytes, entry: Entry, last: datetime | None) -> None:
-    if leaf_hash(entry.canonical().encode()) != leaf:
-        raise Tampered(f"entry {seq} of the audit log was changed: it does not have its hash", mend=_MEND)
-    if at != entry.when:
-        raise Tampered(f"entry {seq} of the audit log was changed: it stands at another time", mend=_MEND)
+def _checked(seq: int, row: Row[*tuple[Any, ...]], last: datetime | None) -> Entry:
+    if row.seq != seq:
+        raise Tampered(f"entry {seq} of the audit log is missing")
+    if leaf_hash(row.entry.encode()) != row.leaf:
+        raise Tampered(f"entry {seq} of the audit log was changed: it does not have its hash")
+    entry = _parse(seq, row.entry)
+    if row.at != entry.when:
+        raise Tampered(f"entry {seq} of the audit log was changed: it stands at another time")
     if last is not None and entry.when < last - CLOCK_TOLERANCE and entry.what != CLOCK_ACCEPTED:
-        raise Tampered(f"entry {seq} of the audit log is older than the one before it", mend=_MEND)
+        raise Tampered(f"entry {seq} of the audit log is older than the one before it")
+    return entry
 
 
 def _parse(seq: int, text: str) -> Entry:
     try:
         return Entry.parse(text)
     except ValueError as error:
-        raise Tampered(f"entry {seq} of the audit log was changed: {error}", mend=_MEND) from error
+        raise Tampered(f"entry {seq} of the audit log was changed: {error}") from error
 
 
 def _newer(last: datetime | None, entry: Entry) -> datetime:
@@ -145,8 +154,8 @@ def _newer(last: datetime | None, entry: Entry) -> datetime:
 
 
 def _tree(tx: Connection) -> tuple[Frontier, datetime | None]:
-    row = tx.execute(select(audit_tree).with_for_update()).one()
     try:
+        row = tx.execute(select(audit_tree).with_for_update()).one()
         return Frontier.unpack(row.size, row.frontier), row.newest_at
-    except ValueError as error:
-        raise Tampered("the audit log's tree is damaged", why=str(error), mend=_MEND) from error
+    except (*_UNREADABLE, NoResultFound) as error:
+        raise Tampered("the audit log's tree is damaged", why=str(error)) from error

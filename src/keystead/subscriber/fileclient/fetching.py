@@ -1,0 +1,104 @@
+"""Fetching one file: under a hidden name until it is whole and its digest is right. And the list of all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from keystead.errors import AlreadyThere, BadInput
+from keystead.machine.files import PRIVATE
+from keystead.machine.oserrors import told
+from keystead.subscriber.fileclient.connection import Connection
+from keystead.subscriber.fileclient.sending import Report
+from keystead.wire.files import (
+    MAX_ANSWER,
+    PATH,
+    Entry,
+    Receipt,
+    check_file_name,
+    parse_digest_field,
+    parse_list,
+    target_of,
+)
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def list_files(connection: Connection) -> tuple[Entry, ...]:
+    """The files that the server keeps for this identity."""
+    answer = connection.ask("GET", PATH, limit=MAX_ANSWER)
+    return parse_list(answer.body)
+
+
+def fetch(connection: Connection, name: str, folder: Path, report: Report, *, overwrite: bool) -> Receipt:
+    """Put the server's file ``name`` into ``folder``, mode 0600; what was written, verified.
+
+    Raises `AlreadyThere` where a file of that name is there and not to be overwritten, and `BadInput` where
+    the octets are not those that the server announced; then nothing is left behind.
+    """
+    path = folder / check_file_name(name)
+    if not overwrite:
+        _check_absent(path)
+    head, blocks = connection.stream(target_of(name))
+    wanted = parse_digest_field(head.fields.get("repr-digest", ""))
+    with _beside(path) as (descriptor, hidden):
+        size, hasher = 0, hashlib.sha256()
+        for block in blocks:
+            hasher.update(block)
+            with told(path, "write"):
+                _write_all(descriptor, block)
+            size += len(block)
+            report(len(block))
+        if hasher.digest() != wanted:
+            raise BadInput(
+                f"{name!r} did not arrive as the server has it",
+                why=f"its SHA-256 was to be {wanted.hex()}, and what came has {hasher.hexdigest()}",
+                mend="fetch it again",
+                code="digest-mismatch",
+            )
+        with told(path, "write"):
+            os.fsync(descriptor)
+            _appear(hidden, path, overwrite=overwrite)
+    return Receipt(name, size, wanted)
+
+
+def _check_absent(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise AlreadyThere(
+            f"{path} is already there and is not overwritten",
+            mend="move it away, name another folder (--out DIR), or say --overwrite",
+        )
+
+
+def _appear(hidden: Path, path: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        hidden.replace(path)
+        return
+    try:
+        path.hardlink_to(hidden)  # which, other than a rename, spares what has come there meanwhile
+    except FileExistsError:
+        _check_absent(path)
+        raise
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[tuple[int, Path]]:
+    hidden = path.with_name(f".{secrets.token_hex(8)}.part")
+    with told(hidden, "write"):
+        descriptor = os.open(hidden, _NEW, PRIVATE)
+    try:
+        yield descriptor, hidden
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            hidden.unlink(missing_ok=True)
+
+
+def _write_all(descriptor: int, block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import NoReturn
 
 import click
@@ -43,6 +44,9 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; exit 0 when done, 1 when refused or failed, 2 for wrong usage."""
+    if not sys.warnoptions:
+        # Libraries warn about odd certificates of other people; what matters of it, we say ourselves.
+        warnings.simplefilter("ignore")
     try:
         status = cli.main(standalone_mode=False)
     except KeysteadError as error:

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keystead.errors import BadInput, WrongUsage
+from keystead.pki.expiry import BACKDATE
 from keystead.pki.keys import PrivateKey, digest_for
 
 REASONS: Mapping[str, x509.ReasonFlags] = MappingProxyType(
@@ -81,9 +82,12 @@ def build_crl(
     lifetime: timedelta,
 ) -> x509.CertificateRevocationList:
     """The CRL of ``issuer`` over ``entries``, good for ``lifetime`` from ``now`` (RFC 5280, section 5.1)."""
-    this_update = now.replace(microsecond=0)
+    moment = now.replace(microsecond=0)
     builder = x509.CertificateRevocationListBuilder(
-        issuer.subject, this_update, this_update + lifetime, revoked_certificates=[_entry(e) for e in entries]
+        issuer.subject,
+        moment - BACKDATE,  # for clocks that run behind: they would call the list not valid yet
+        moment + lifetime,
+        revoked_certificates=[_entry(entry) for entry in entries],
     )
     builder = builder.add_extension(x509.CRLNumber(number), critical=False)
     builder = builder.add_extension(_authority_key(issuer), critical=False)

@@ -111,7 +111,6 @@ Index(
     "certificates_renews",
     certificates.c.renews,
     sqlite_where=certificates.c.renews.is_not(None),
-    postgresql_where=certificates.c.renews.is_not(None),
 )
 
 identities = Table(

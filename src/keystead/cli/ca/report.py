@@ -7,9 +7,6 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from keystead.ca.authority.model import Outcome, Rejected, Repeated, Signed
 from keystead.ca.handout import Counter, HandedOut
 from keystead.cli.ca.group import Place
@@ -49,6 +46,15 @@ class Report:
         if self._total <= FEW or not sys.stderr.isatty():
             yield from groups
             return
+        from rich.console import Console  # noqa: PLC0415  only a bar pays for it
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
         columns = (TextColumn("signing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("signing", total=self._total)

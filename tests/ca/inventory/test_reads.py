@@ -78,11 +78,29 @@ def test_hundreds_are_answered_in_order_by_a_few_statements(inventory: Inventory
     given = [certificate(f"{n:04x}", f"name-{n}") for n in range(1200)]
     with inventory.writing() as tx:
         writes.record(tx, [Issue(one) for one in given])
-    statements: list[str] = []
-    event.listen(inventory._engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+    statements: list[tuple[str, tuple[object, ...]]] = []
+    event.listen(inventory._engine, "before_cursor_execute", lambda *a: statements.append((a[2], a[3])))
     answers = ask(inventory, *map(question, given))
     assert [facts.live for facts in answers] == [one.live for one in given]
     assert len(statements) <= 20
+
+
+def test_everything_asked_by_key_is_found_by_an_index(inventory: Inventory) -> None:
+    statements: list[tuple[str, tuple[object, ...]]] = []
+    listening = (inventory._engine, "before_cursor_execute", lambda *a: statements.append((a[2], a[3])))
+    event.listen(*listening)
+    with inventory.reading() as tx:
+        reads.facts(tx, [question(certificate(serial, renews="ee")) for serial in ("01", "02", "03")])
+        reads.certificates_of_key(tx, "k")
+        reads.certificates_of_identity(tx, "alice")
+        reads.descendants(tx, ["01"])
+        reads.last_crl(tx, ROOT_SERIAL)
+        event.remove(*listening)
+        asked = [found for found in statements if found[0].startswith(("SELECT", "WITH"))]
+        plans = [tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all() for text, values in asked]
+    steps = [row[3] for plan in plans for row in plan]
+    assert len(plans) == 10
+    assert not [step for step in steps if step.startswith("SCAN") and step != "SCAN line"]
 
 
 def test_all_certificates_of_a_key_and_of_an_identity_are_found_oldest_first(inventory: Inventory) -> None:

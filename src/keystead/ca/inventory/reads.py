@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, select
 
 from keystead.ca.inventory.rows import (
     Certificate,
@@ -36,8 +36,6 @@ RECORDED = select(certificates, revocations.c.revoked_at, revocations.c.reason).
 )
 """The rows that `recorded_of` reads."""
 
-_IDENTITY = tuple_(identities.c.profile, identities.c.name)
-
 
 def facts(tx: Connection, questions: Sequence[Question]) -> tuple[Facts, ...]:
     """What is known about each of ``questions``, in their order; a handful of statements for hundreds."""
@@ -63,8 +61,15 @@ def facts(tx: Connection, questions: Sequence[Question]) -> tuple[Facts, ...]:
 
 def live_rows(tx: Connection, keys: Iterable[IdentityKey]) -> dict[IdentityKey, Live]:
     """The rows of those identities that have one, locked to the end of a writing transaction."""
-    rows = _chunked(tx, keys, lambda chunk: _locking(select(identities).where(_IDENTITY.in_(chunk))))
-    return {(row.profile, row.name): Live(*row) for row in rows}
+    wanted = frozenset(keys)
+    found = (Live(*row) for row in _chunked(tx, wanted, lambda chunk: _locking(_either(chunk))))
+    return {live.identity: live for live in found if live.identity in wanted}
+
+
+def _either(keys: Sequence[IdentityKey]) -> AnySelect:
+    # Of every profile every name: a few rows too many. By pairs SQLite would read the whole table.
+    profiles, names = {profile for profile, _ in keys}, {name for _, name in keys}
+    return select(identities).where(identities.c.profile.in_(profiles), identities.c.name.in_(names))
 
 
 def live_rows_by_key(tx: Connection, fingerprints: Iterable[str]) -> dict[str, Live]:

@@ -91,7 +91,7 @@ class Machine:
 
     @contextmanager
     def serving(self, *words: str) -> Iterator[Server]:
-        """Run ``keystead serve WORDS`` on a free port for the time of the body; it must end by itself then."""
+        """Run ``keystead serve WORDS`` on a free port for the time of the body, then stop it."""
         log = self.folder / "serve.log"
         with (
             log.open("w") as out,

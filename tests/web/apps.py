@@ -83,6 +83,8 @@ class Slow:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError("only http here")
         self._loop, self._go = asyncio.get_running_loop(), asyncio.Event()
         self.begun += 1
         await self._go.wait()

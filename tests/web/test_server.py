@@ -183,9 +183,12 @@ def test_a_crl_stale_within_the_grace_is_warned_of(
 
 
 def test_an_address_in_use_is_said_so(serve: Any) -> None:
-    with serve(whoami) as served, pytest.raises(Unavailable, match="cannot listen"):
-        with serve(whoami, listen=(f"127.0.0.1:{served.port}",)):
-            pass
+    with (
+        serve(whoami) as served,
+        pytest.raises(Unavailable, match="cannot listen"),
+        serve(whoami, listen=(f"127.0.0.1:{served.port}",)),
+    ):
+        pass
 
 
 def test_localhost_is_bound_with_one_port_for_all_its_addresses(serve: Any, alice: Pair) -> None:

@@ -77,6 +77,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_octets = 0
         self._fed_octets = 0
         self._got_on = False
+        self._begun = 0
         self._objection: Problem | None = None
         self._deaf = False
         self._running: RequestResponseCycle | None = None
@@ -119,6 +120,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._phase is Phase.BODY:
             self._deadline.set(self._limits.stall_seconds)
         self._got_on = False
+        self._begun = 0
+        was_between = self._phase is Phase.BETWEEN
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -126,11 +129,12 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._object(self._objection or _MALFORMED)
         else:
-            self._count_fed(len(data))
+            is_one_head = was_between and self._begun == 1 and self._phase is Phase.HEAD
+            self._count_fed(len(data), anew=self._got_on and not is_one_head)
 
-    def _count_fed(self, octets: int) -> None:
+    def _count_fed(self, octets: int, *, anew: bool) -> None:
         """Bound what the parser gathers of a single line: it shows a header only once it is whole."""
-        self._fed_octets = 0 if self._got_on else self._fed_octets + octets
+        self._fed_octets = 0 if anew else self._fed_octets + octets
         if self._fed_octets > self._limits.head:
             self._object(self._too_large())
 
@@ -141,6 +145,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._phase = Phase.HEAD
         self._got_on = True
+        self._begun += 1
         self._head_octets = 0
         self._deadline.set(self._limits.head_seconds)
 

@@ -11,9 +11,10 @@ from sqlalchemy import event, text
 
 from keystead.ca.inventory import writes
 from keystead.ca.inventory.listing import Cursor, Filter, State, count, page
+from keystead.ca.inventory.reads import revoked_under
 from keystead.ca.inventory.rows import Issue, Revocation
 from keystead.ca.inventory.store import Inventory, create_inventory
-from tests.ca.inventory.sample import NOW, certificate, root
+from tests.ca.inventory.sample import NOW, ROOT_SERIAL, certificate, root
 
 MINUTE = timedelta(minutes=1)
 
@@ -124,3 +125,16 @@ def test_a_large_list_is_paged_by_an_index_and_never_sorted(
     assert all(step.startswith(("SEARCH", "USE TEMP B-TREE")) for step in steps), steps
     if "name" not in wanted:
         assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+@pytest.mark.slow
+def test_a_crl_of_a_large_inventory_reads_the_revoked_alone(large: Inventory) -> None:
+    statements: list[tuple[str, tuple[object, ...]]] = []
+    listened = (large._engine, "before_cursor_execute", lambda *a: statements.append((a[2], a[3])))
+    event.listen(*listened)
+    with large.reading() as tx:
+        assert len(revoked_under(tx, ROOT_SERIAL)) == SIZE // 1000
+        event.remove(*listened)
+        statement, parameters = next(found for found in statements if found[0].startswith("SELECT"))
+        plan = tx.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters).all()
+    assert not [row[3] for row in plan if row[3].startswith("SCAN certificates")]

@@ -118,6 +118,14 @@ class _Question:
         )
 
     @property
+    def overrules_proof(self) -> bool:
+        """Whether the operator takes the identity over without asking what the proof is worth.
+
+        Where the proof would choose the profile, replacing is not enough: anybody can write a serial number.
+        """
+        return self.wishes.may_replace and (self.wishes.profile is not None or self.facts.renewed is None)
+
+    @property
     def holds_live_key(self) -> bool:
         """Whether the CSR's key is the identity's live one."""
         live = self.facts.live
@@ -227,9 +235,9 @@ def _crossing(q: _Question) -> Iterator[Violation]:
 
 def _renewal(q: _Question) -> Iterator[Violation]:
     proof, renewed, live = q.request.proof, q.facts.renewed, q.facts.live
-    if proof is None or q.is_repetition or q.holds_live_key or q.wishes.may_replace:
+    if proof is None or q.is_repetition or q.holds_live_key or q.overrules_proof:
         return
-    again = "make a new request: keystead csr NAME --renew; or let an operator decide: --replace"
+    again = "make a new request: keystead csr NAME --renew; or let an operator decide: --replace --profile P"
     if renewed is None or q.facts.renewed_der is None:
         yield Violation("bad-proof", f"it renews {proof.serial}, which this CA never issued", again)
         return

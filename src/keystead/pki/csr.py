@@ -20,6 +20,7 @@ from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import PrivateKey, digest_for
 from keystead.pki.names import MAX_SANS, HostNames
 from keystead.pki.renewal import PROOF_OID, RenewalProof, decode
+from keystead.pki.text import as_text
 
 MAX_CSR_OCTETS = 64 * 1024
 """A CSR with an RSA key of 8192 bits and a hundred names has about 8 KiB."""
@@ -105,7 +106,7 @@ def parse(data: bytes, source: str) -> CertificateRequest:
     if len(data) > MAX_CSR_OCTETS:
         raise _unreadable(source, f"it has {len(data)} bytes; at most {MAX_CSR_OCTETS} are read")
     try:
-        csr = _load(data)
+        csr = _load(as_text(data))
         return _read(csr)
     except BadInput as error:
         raise _unreadable(source, error.what) from None
@@ -206,7 +207,8 @@ def _left_out(
 
 def _oid_text(oid: x509.ObjectIdentifier) -> str:
     # cryptography names the OIDs that it knows only through a private attribute.
-    return getattr(oid, "_name", oid.dotted_string) or oid.dotted_string
+    name: str = getattr(oid, "_name", "Unknown OID")
+    return oid.dotted_string if name == "Unknown OID" else name
 
 
 def _proof(csr: x509.CertificateSigningRequest) -> RenewalProof | None:

@@ -12,6 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from keystead.pki.fingerprints import Fingerprint
+from keystead.pki.text import as_text
 
 _PEM_HEADER = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----")
 _PEM_BLOCK = re.compile(
@@ -22,6 +23,7 @@ _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm)
 
 def holds_private_key(data: bytes) -> bool:
     """Whether ``data`` (PEM, DER or an OpenSSH file) holds a private key, encrypted or not."""
+    data = as_text(data)
     if b"-----BEGIN" in data:
         return bool(_PEM_HEADER.search(data))
     return _is_der_private_key(data)
@@ -29,6 +31,7 @@ def holds_private_key(data: bytes) -> bool:
 
 def leaked_keys(data: bytes) -> frozenset[Fingerprint]:
     """The public fingerprints of all private keys in ``data`` that can be read without a passphrase."""
+    data = as_text(data)
     blocks = [match[0] for match in _PEM_BLOCK.finditer(data)] or [data]
     return frozenset(found for block in blocks if (found := _fingerprint(block)) is not None)
 

@@ -161,8 +161,8 @@ def is_signed_by(key: PublicKey, signature: bytes, data: bytes) -> bool:
 def weaknesses(key: PublicKeyTypes) -> tuple[Violation, ...]:
     """Why ``key`` is not strong enough to be certified; empty where it is.
 
-    RSA keys also go through badkeys' off-line checks (ROCA, Fermat, shared primes of broken generators,
-    Debian's predictable keys).
+    RSA keys also go through badkeys' off-line checks (ROCA, Fermat, shared primes of broken generators).
+    Debian's predictable keys are not known here: the list of them is a download.
     """
     if isinstance(key, rsa.RSAPublicKey):
         return _rsa_weaknesses(key)

@@ -184,8 +184,9 @@ class HostNames:
         ips: set[IPAddress] = set()
         for text in texts:
             bare = re.sub(r"(?i)^(dns|ip):", "", text.strip())
+            # An IPv6 zone (fe80::1%eth0) means something on one machine alone, and no certificate can hold it.
             try:
-                ips.add(ip_address(bare.strip("[]")))
+                ips.add(ip_address(bare.strip("[]").replace("%", " ")))
             except ValueError:
                 dns.add(check_dns_name(bare))
         return cls(tuple(sorted(dns)), tuple(sorted(ips, key=lambda ip: (ip.version, ip))))

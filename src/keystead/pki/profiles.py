@@ -25,6 +25,9 @@ PURPOSES: Mapping[str, x509.ObjectIdentifier] = {
     "serverAuth": ExtendedKeyUsageOID.SERVER_AUTH,
 }
 
+LONGEST = timedelta(days=3650)
+"""No certificate outlives its root."""
+
 _KEYS = frozenset({"purposes", "lifetime", "max-lifetime", "dns", "ips", "wildcards", "needs-host"})
 
 
@@ -107,6 +110,10 @@ def _parse(name: str, table: Mapping[str, Any]) -> Profile:
         raise ValueError("it has no purposes")
     if profile.lifetime > profile.max_lifetime:
         raise ValueError("its lifetime is longer than its max-lifetime")
+    if profile.max_lifetime > LONGEST:
+        raise ValueError(f"its max-lifetime is longer than {LONGEST.days}d")
+    if profile.needs_host and not profile.wants_hosts:
+        raise ValueError("it needs a host, and its dns and ips grant none")
     return profile
 
 
@@ -119,7 +126,13 @@ def _flag(table: Mapping[str, Any], key: str) -> bool:
 
 def _dns(value: Any) -> tuple[str, ...] | None:
     suffixes = _any_or_none(value)
-    return suffixes and tuple("." + check_dns_name(suffix.removeprefix(".")) for suffix in suffixes)
+    return suffixes and tuple(map(_suffix, suffixes))
+
+
+def _suffix(text: str) -> str:
+    if text.startswith("*"):
+        raise ValueError(f"dns takes suffixes such as .example.org, not {text!r}; see wildcards")
+    return "." + check_dns_name(text.removeprefix("."))
 
 
 def _ips(value: Any) -> tuple[IPv4Network | IPv6Network, ...] | None:

@@ -74,24 +74,32 @@ def test_a_folder_in_its_place_is_an_error_with_a_mend(tmp_path: Path) -> None:
     assert raised.value.mend
 
 
-def _claim(path: Path, environment: str, barrier: Barrier, answers: Queue[int]) -> None:
-    keys = [f"{n:02x}" for n in range(100)]
-    barrier.wait(30)
-    with open_claims(path) as claims:
-        answers.put(sum(claims.claim([key], environment)[key] == environment for key in keys))
+ROUNDS = 30
+
+
+def _claim(folder: Path, environment: str, barrier: Barrier, answers: Queue[int]) -> None:
+    keys = [f"{n:02x}" for n in range(20)]
+    got = 0
+    for number in range(ROUNDS):
+        barrier.wait(30)
+        with open_claims(folder / f"{number}.db") as claims:
+            got += sum(claims.claim([key], environment)[key] == environment for key in keys)
+    answers.put(got)
 
 
 @pytest.mark.slow
-def test_processes_that_claim_the_same_keys_at_once_share_them_without_overlap(tmp_path: Path) -> None:
+def test_processes_that_make_the_file_and_claim_at_once_share_the_keys_without_overlap(
+    tmp_path: Path,
+) -> None:
     context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(3), context.Queue()
+    barrier, answers = context.Barrier(4), context.Queue()
     processes = [
-        context.Process(target=_claim, args=(tmp_path / "keys.db", environment, barrier, answers))
-        for environment in ("dev", "staging", "prod")
+        context.Process(target=_claim, args=(tmp_path, environment, barrier, answers))
+        for environment in ("dev", "test", "staging", "prod")
     ]
     for process in processes:
         process.start()
     got = [answers.get(timeout=60) for _ in processes]
     for process in processes:
         process.join(60)
-    assert sum(got) == 100
+    assert sum(got) == 20 * ROUNDS

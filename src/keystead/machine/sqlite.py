@@ -6,6 +6,7 @@ Not here: tables and queries. No database toolkit either: `prepare` takes any op
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from keystead.machine.files import write_new
 
 BUSY = timedelta(seconds=30)
 """How long a writer waits for another writer's transaction."""
+
+_POLL = 0.02
 
 _PRAGMAS = (
     f"busy_timeout = {int(BUSY.total_seconds() * 1000)}",
@@ -90,7 +93,17 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 def use_wal(connection: sqlite3.Connection) -> None:
     """Make the file's journal a write-ahead log: readers and one writer side by side. Once, at its making."""
-    connection.execute("PRAGMA journal_mode = WAL").close()
+    deadline = time.monotonic() + BUSY.total_seconds()
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+        except sqlite3.OperationalError as error:
+            # For this one change SQLite does not wait by itself, whatever its busy_timeout.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL)
+        else:
+            return
 
 
 def explain(error: sqlite3.Error, path: Path) -> KeysteadError:

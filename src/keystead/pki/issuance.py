@@ -13,9 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
-from keystead.pki.certificates import subject_key_id
+from keystead.errors import Unavailable
+from keystead.pki.certificates import common_name, subject_key_id
 from keystead.pki.csr import general_names
-from keystead.pki.expiry import BACKDATE
+from keystead.pki.expiry import BACKDATE, when
 from keystead.pki.facts import ApprovedRequest
 from keystead.pki.keys import PrivateKey, PublicKey, digest_for
 from keystead.pki.names import TrustDomain
@@ -85,13 +86,25 @@ class IssuedCertificate:
     request: ApprovedRequest
 
 
+def check_issuing(issuing: x509.Certificate, now: datetime) -> None:
+    """Raise `Unavailable` where the issuing CA can issue nothing any more: what it signs would be expired."""
+    if now >= issuing.not_valid_after_utc:
+        raise Unavailable(
+            f"nothing is signed: the issuing CA {common_name(issuing)!r} has expired",
+            why=f"it ended on {when(issuing.not_valid_after_utc)}, and it is {when(now)}",
+            mend="set this machine's clock right; or make a new environment: keystead ca init --env ENV",
+            code="issuer-expired",
+        )
+
+
 def issue(
     request: ApprovedRequest, profile: Profile, issuer: Issuer, *, serial: int, now: datetime
 ) -> IssuedCertificate:
     """The leaf certificate for ``request``, good from five minutes before ``now`` (RFC 5280, section 4).
 
-    It never outlives its issuer.
+    It never outlives its issuer. Raises as `check_issuing` does.
     """
+    check_issuing(issuer.certificate, now)
     start = now.replace(microsecond=0)
     not_after = min(start + request.lifetime, issuer.certificate.not_valid_after_utc)
     identity = request.identity

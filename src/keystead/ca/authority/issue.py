@@ -16,7 +16,7 @@ from keystead.ca.claims import COMPROMISED
 from keystead.ca.inventory import writes
 from keystead.ca.inventory.rows import Certificate, Issue, Kind, Revocation
 from keystead.errors import Refused, Violation
-from keystead.pki.issuance import IssuedCertificate
+from keystead.pki.issuance import IssuedCertificate, check_issuing
 
 SUPERSEDED = "superseded"
 
@@ -25,8 +25,9 @@ def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> lis
     """Sign and record ``granted``; each outcome stands at its place.
 
     Raises `writes.Conflict`, and records nothing, where the facts of one have changed since they were read.
-    The keys stay claimed then: their requests were approved.
+    The keys stay claimed then: their requests were approved. `Unavailable` where the issuing CA has expired.
     """
+    check_issuing(authority.charter.issuing, authority.clock())
     holders = authority.claims.claim(
         [item.case.examined.key_fingerprint for item in granted], authority.environment
     )

@@ -6,6 +6,7 @@ Not here: whether they can be trusted (`chains`), and how they are made (`issuan
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -95,12 +96,14 @@ def trust_domain_of_ca(certificate: x509.Certificate) -> TrustDomain:
 
 
 def host_names(certificate: x509.Certificate) -> HostNames:
-    """The DNS names and IP addresses that a certificate covers."""
+    """The DNS names and IP addresses that a certificate covers; names that we would not grant too."""
     san = _san(certificate)
     if san is None:
         return HostNames()
-    dns = san.get_values_for_type(x509.DNSName)
-    return HostNames.of((*dns, *map(str, san.get_values_for_type(x509.IPAddress))))
+    dns = {name.lower() for name in san.get_values_for_type(x509.DNSName)}
+    found = set(san.get_values_for_type(x509.IPAddress))
+    ips = [ip for ip in found if isinstance(ip, IPv4Address | IPv6Address)]
+    return HostNames(tuple(sorted(dns)), tuple(sorted(ips, key=lambda ip: (ip.version, ip))))
 
 
 def common_name(certificate: x509.Certificate) -> str:

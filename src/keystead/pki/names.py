@@ -184,7 +184,7 @@ class HostNames:
         ips: set[IPAddress] = set()
         for text in texts:
             bare = re.sub(r"(?i)^(dns|ip):", "", text.strip())
-            # An IPv6 zone (fe80::1%eth0) means something on one machine alone, and no certificate can hold it.
+            # An IPv6 zone (fe80::1%eth0) means something on one machine alone: no certificate can hold it.
             try:
                 ips.add(ip_address(bare.strip("[]").replace("%", " ")))
             except ValueError:

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import pytest
-from tests.tls.doors import ENGINES, Door, open_door
-from tests.tls.throwaway import Environment, Pair
 
 from keystead.pki.names import TrustDomain
 from keystead.tls.contexts import InForce
+from tests.tls.doors import ENGINES, Door, open_door
+from tests.tls.throwaway import Environment, Pair
 
 
 @pytest.fixture(scope="session")

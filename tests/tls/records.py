@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
 from tests.tls.rawclient import RawClient
 from tests.tls.throwaway import Pair
 

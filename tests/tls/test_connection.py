@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
-from tests.tls.doors import Door, Echo, until
-from tests.tls.rawclient import RawClient, alert_of
-from tests.tls.throwaway import Environment, Pair
 
 from keystead.tls.acceptor import TransportLimits
 from keystead.tls.contexts import InForce
+from tests.tls.doors import Door, Echo, until
+from tests.tls.rawclient import RawClient, alert_of
+from tests.tls.throwaway import Environment, Pair
 
 
 def reset(client: RawClient) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from keystead.tls.acceptor import TransportLimits
+from keystead.tls.capacity import Caps
 from tests.tls.doors import Door, until
 from tests.tls.rawclient import RawClient, alert_of
 from tests.tls.records import APPLICATION_DATA, KEY_UPDATE_REQUESTED, RecordClient
 from tests.tls.throwaway import Environment, Pair
-
-from keystead.tls.acceptor import TransportLimits
-from keystead.tls.capacity import Caps
 
 
 def round_trip(client: RawClient) -> float:

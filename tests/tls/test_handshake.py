@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.tls.doors import Door, until
-from tests.tls.rawclient import RawClient, alert_of
-from tests.tls.throwaway import Environment, Pair, anonymous_context, now
 
 from keystead.tls.contexts import InForce
 from keystead.tls.refused import presented
+from tests.tls.doors import Door, until
+from tests.tls.rawclient import RawClient, alert_of
+from tests.tls.throwaway import Environment, Pair, anonymous_context, now
 
 
 def echoed(door: Door, pair: Pair, text: bytes = b"hello") -> bytes:

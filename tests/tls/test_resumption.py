@@ -6,10 +6,9 @@ import socket
 import ssl
 from typing import Any
 
+from keystead.tls.contexts import InForce
 from tests.tls.doors import Door
 from tests.tls.throwaway import Environment, Pair
-
-from keystead.tls.contexts import InForce
 
 
 def connect(door: Door, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:

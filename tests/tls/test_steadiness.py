@@ -12,12 +12,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from tests.tls.doors import Door, Echo, open_door, until
-from tests.tls.rawclient import RawClient
-from tests.tls.throwaway import Environment, anonymous_context, client_context
 
 from keystead.pki.names import TrustDomain
 from keystead.tls.contexts import InForce
+from tests.tls.doors import Door, Echo, open_door, until
+from tests.tls.rawclient import RawClient
+from tests.tls.throwaway import Environment, anonymous_context, client_context
 
 
 class Forgotten(Echo):

@@ -114,7 +114,8 @@ def test_a_new_certificate_is_shown_within_a_second_and_old_connections_run_on(
 def test_no_connection_is_lost_while_certificates_change_again_and_again(
     serve: Any, folder: Any, dev: Environment, alice: Pair
 ) -> None:
-    stop, failures, done = threading.Event(), [], 0
+    stop, done = threading.Event(), 0
+    failures: list[Exception] = []
     pairs = [dev.leaf("web", "server") for _ in range(4)]
 
     def visit() -> None:
@@ -124,7 +125,7 @@ def test_no_connection_is_lost_while_certificates_change_again_and_again(
                 with RawClient(served.port, alice.context) as client:
                     assert get(client.handshake()).status == 200
                 done += 1
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 failures.append(error)
 
     with serve(whoami) as served:

@@ -37,7 +37,7 @@ def _files(path: Path) -> Iterator[Path]:
             )
         yield path
         return
-    found = sorted(path.glob("*.csr"))
+    found = sorted(file for file in path.glob("*.csr") if file.is_file())  # a pipe there would hang us
     if not found:
         raise NotThere(
             f"the folder {path} holds no CSR",

@@ -27,7 +27,7 @@ class Sealing(StrEnum):
     """What opens a key."""
 
     NONE = "none"
-    PASSPHRASE = "passphrase"  # noqa: S105 - the word, not one
+    PASSPHRASE = "passphrase"
     IDENTITY = "identity"
 
 

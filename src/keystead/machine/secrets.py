@@ -16,9 +16,9 @@ from typing import Never, NoReturn
 from keystead.errors import BadInput, Unavailable
 from keystead.machine.files import read_private
 
-PASSPHRASE_VARIABLE = "KEYSTEAD_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
+PASSPHRASE_VARIABLE = "KEYSTEAD_PASSPHRASE_FILE"
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
-PASSPHRASE_CREDENTIAL = "keystead-passphrase"  # noqa: S105 - the name of a file
+PASSPHRASE_CREDENTIAL = "keystead-passphrase"
 IDENTITY_CREDENTIAL = "keystead-identity"
 
 _LIMIT = 64 << 10

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.subscriber.fileserver.callers import DOMAIN, NO_SPARE, Server, peer
 
 from keystead.subscriber.fileserver.app import make_app
 from keystead.subscriber.fileserver.limits import UploadLimits
 from keystead.subscriber.fileserver.shelf import open_store
+from tests.subscriber.fileserver.callers import DOMAIN, NO_SPARE, Server, peer
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.subscriber.fileserver.callers import in_pieces
 
 from keystead.errors import Unavailable
 from keystead.subscriber.fileserver.limits import Ledger, UploadLimits
+from tests.subscriber.fileserver.callers import in_pieces
 
 Serve = Callable[[UploadLimits], Any]
 

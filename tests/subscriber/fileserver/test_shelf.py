@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.subscriber.fileserver.callers import DOMAIN, in_pieces
 
 from keystead.errors import Distrusted, NotThere
 from keystead.pki.names import Identity, TrustDomain
@@ -16,6 +15,7 @@ from keystead.subscriber.fileserver.conditions import Conditions
 from keystead.subscriber.fileserver.digests import Digests
 from keystead.subscriber.fileserver.incoming import begin
 from keystead.subscriber.fileserver.shelf import Shelf, open_store
+from tests.subscriber.fileserver.callers import DOMAIN, in_pieces
 
 ALICE = Identity(DOMAIN, "client", "alice")
 ALWAYS = Conditions()

@@ -28,7 +28,7 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:
     """Names are looked up when they are first used (PEP 562)."""
-    from importlib import import_module, metadata
+    from importlib import import_module, metadata  # noqa: PLC0415  so that the import is free
 
     if name == "__version__":
         return metadata.version("keystead")

@@ -376,7 +376,7 @@ def test_who_is_left_without_a_ca_is_named(
 def test_a_root_that_is_not_the_one_named_is_refused(
     folder: Folder, leaf: x509.Certificate, ca: ThrowawayCa, prod: ThrowawayCa, put: Install
 ) -> None:
-    attempt = lambda: put(ca.bundle(leaf), fingerprint=prod.fingerprint)
+    attempt = lambda: put(ca.bundle(leaf), fingerprint=prod.fingerprint)  # noqa: E731
     refused(folder, attempt, Distrusted, "unexpected-root")
 
 

@@ -114,8 +114,7 @@ def test_a_new_certificate_is_shown_within_a_second_and_old_connections_run_on(
 def test_no_connection_is_lost_while_certificates_change_again_and_again(
     serve: Any, folder: Any, dev: Environment, alice: Pair
 ) -> None:
-    stop, done = threading.Event(), 0
-    failures: list[Exception] = []
+    stop, failures, done = threading.Event(), [], 0
     pairs = [dev.leaf("web", "server") for _ in range(4)]
 
     def visit() -> None:
@@ -125,7 +124,7 @@ def test_no_connection_is_lost_while_certificates_change_again_and_again(
                 with RawClient(served.port, alice.context) as client:
                     assert get(client.handshake()).status == 200
                 done += 1
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 failures.append(error)
 
     with serve(whoami) as served:

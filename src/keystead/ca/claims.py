@@ -65,7 +65,7 @@ class Claims:
             chunk = fingerprints[start : start + _CHUNK]
             places = ",".join("?" * len(chunk))
             # Nothing but question marks is put into the statement.
-            query = f"SELECT fingerprint, holder FROM keys WHERE fingerprint IN ({places})"
+            query = f"SELECT fingerprint, holder FROM keys WHERE fingerprint IN ({places})"  # noqa: S608
             held.update(self._connection.execute(query, chunk))
         return held
 

@@ -87,6 +87,6 @@ def _as_mistake(error: Exception) -> KeysteadError:
 
 
 def _print_error(error: KeysteadError) -> None:
-    from keystead.cli.say import fail
+    from keystead.cli.say import fail  # noqa: PLC0415  only what goes wrong pays for it
 
     fail(error)

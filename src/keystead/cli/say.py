@@ -87,10 +87,10 @@ def fields(pairs: Iterable[tuple[str, str]]) -> None:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table of text, to the terminal's width; nothing is cut where the output is no terminal."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rich import box  # noqa: PLC0415  only what prints a table pays for it
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     shown = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for row in rows:

@@ -27,7 +27,7 @@ class Sealing(StrEnum):
     """What opens a key."""
 
     NONE = "none"
-    PASSPHRASE = "passphrase"
+    PASSPHRASE = "passphrase"  # noqa: S105 - the word, not one
     IDENTITY = "identity"
 
 

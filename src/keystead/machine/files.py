@@ -136,7 +136,7 @@ def _replace(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
 def _write_exclusively(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
     descriptor = os.open(path, _NEW, mode)
     try:
-        with open(descriptor, "wb", buffering=0) as file:
+        with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
             os.fchmod(file.fileno(), mode)  # the umask has taken from the mode that open was given
             view = memoryview(data)
             while view:

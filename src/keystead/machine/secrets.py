@@ -16,9 +16,9 @@ from typing import Never, NoReturn
 from keystead.errors import BadInput, Unavailable
 from keystead.machine.files import read_private
 
-PASSPHRASE_VARIABLE = "KEYSTEAD_PASSPHRASE_FILE"
+PASSPHRASE_VARIABLE = "KEYSTEAD_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
-PASSPHRASE_CREDENTIAL = "keystead-passphrase"
+PASSPHRASE_CREDENTIAL = "keystead-passphrase"  # noqa: S105 - the name of a file
 IDENTITY_CREDENTIAL = "keystead-identity"
 
 _LIMIT = 64 << 10

@@ -35,7 +35,7 @@ def load_certificates(data: bytes, source: str) -> tuple[x509.Certificate, ...]:
             certificate.public_key()
             _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.serial_number)
             _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
         raise BadInput(
             f"{source} holds no certificate that can be read",
             why=_why_unreadable(data, error),

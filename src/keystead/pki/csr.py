@@ -110,7 +110,7 @@ def parse(data: bytes, source: str) -> CertificateRequest:
         return _read(csr)
     except BadInput as error:
         raise _unreadable(source, error.what) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
         raise _unreadable(source, _why(data, error)) from None
 
 

@@ -189,7 +189,7 @@ def _rsa_weaknesses(key: rsa.RSAPublicKey) -> tuple[Violation, ...]:
 
 
 def _known_bad(modulus: int, exponent: int) -> tuple[Violation, ...]:
-    from badkeys.checks import checkrsa
+    from badkeys.checks import checkrsa  # noqa: PLC0415  a quarter of a second, for RSA keys alone
 
     # badkeys' blocklist is left out: without its download that check ends the process.
     found = checkrsa(modulus, exponent, checks=_BADKEYS_CHECKS)

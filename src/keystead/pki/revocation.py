@@ -126,7 +126,7 @@ def load_crls(data: bytes, source: str) -> tuple[x509.CertificateRevocationList,
             crl_number(crl)
             issuer_key(crl)
             _ = (crl.issuer, crl.last_update_utc, crl.next_update_utc)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
         raise _unreadable(source, f"the parser says: {error}") from None
     if not found:
         raise _unreadable(source, "it holds no -----BEGIN X509 CRL----- block")

@@ -47,7 +47,7 @@ class Acceptor:
         on_refused: Callable[[RefusedHandshake], None],
         *,
         limits: TransportLimits = TransportLimits(),
-        caps: Caps = Caps(),
+        caps: Caps = Caps(),  # noqa: B008  frozen
         reader: Callable[[int], Reader] = make_reader,
     ) -> None:
         self.loop = asyncio.get_running_loop()

@@ -10,10 +10,7 @@ from OpenSSL import SSL
 from keystead.tls.openssl import Reader
 
 TURN = 16 * 1024
-"""Octets decrypted at first; where they yield little, the other connections get their turn before the next."""
-
-_LARGEST_TURN = 64 * 1024
-"""Octets decrypted at once while all that came before in the same batch was worth it."""
+"""Octets decrypted at once; where they yield little, the other connections get their turn before the next."""
 
 BARREN = 64 * 1024
 """Octets without any plaintext after which the peer is cut off: thousands of KeyUpdates, say."""
@@ -56,9 +53,8 @@ class Incoming:
         if self._unread:
             self._unread = False
             self.ended = reader.fill(self._connection)
-        turn = TURN
         while ciphertext and not self.ended:
-            piece, ciphertext = ciphertext[:turn], ciphertext[turn:]
+            piece, ciphertext = ciphertext[:TURN], ciphertext[TURN:]
             before = reader.size
             self._connection.bio_write(piece)
             self.ended = reader.fill(self._connection)
@@ -66,8 +62,7 @@ class Incoming:
             self._barren = 0 if gained else self._barren + len(piece)
             if self._barren > BARREN:
                 raise ConnectionAbortedError(f"more than {BARREN // 1024} KiB of TLS records carried nothing")
-            if gained < len(piece) // 2:
+            if gained < len(piece) // 2 and len(piece) == TURN:
                 break
-            turn = min(2 * turn, _LARGEST_TURN)
         self.put_aside(ciphertext[:0] if self.ended else ciphertext)
         return reader.take()

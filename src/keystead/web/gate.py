@@ -139,7 +139,7 @@ class Gate:
                 return
             scope["extensions"] = {**scope.get("extensions", {}), **self._visitor.extensions()}
             await self._app(scope, exchange.receive, exchange.send)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  an application may fail in any way
             if not exchange.client_has_left:
                 self._log.failure(f"the application failed at {scope['path']!r}", error)
                 self._visitor.cut(_FAILED)

@@ -249,7 +249,7 @@ def serving(
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         try:
             addresses = await server.start()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  raised again on the caller's thread
             failure = error
             return
         finally:

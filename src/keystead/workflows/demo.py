@@ -215,7 +215,7 @@ def _free_port(wanted: int) -> int:
 
 
 def _make_age_identity(credentials: Path) -> None:
-    from pyrage import x25519
+    from pyrage import x25519  # noqa: PLC0415  its stubs know no other way in
 
     make_private_folder(credentials)
     write_new(credentials / IDENTITY_CREDENTIAL, f"{x25519.Identity.generate()}\n".encode())

@@ -113,13 +113,13 @@ def actor() -> str:
 
 def secrets_from(passphrase_file: Path | None) -> Secrets:
     """Where this command's passphrase comes from."""
-    from keystead.machine.secrets import Secrets, terminal
+    from keystead.machine.secrets import Secrets, terminal  # noqa: PLC0415  start-up time
 
     return Secrets(os.environ, passphrase_file, terminal())
 
 
 def headline(charter: Charter) -> str:
     """The first line of a CA command: the environment and the root's fingerprint."""
-    from keystead.pki.fingerprints import Fingerprint
+    from keystead.pki.fingerprints import Fingerprint  # noqa: PLC0415  start-up time
 
     return f"environment {charter.environment} · root {Fingerprint.of_certificate(charter.root)}"

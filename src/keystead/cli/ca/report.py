@@ -46,8 +46,8 @@ class Report:
         if self._total <= FEW or not sys.stderr.isatty():
             yield from groups
             return
-        from rich.console import Console
-        from rich.progress import (
+        from rich.console import Console  # noqa: PLC0415  only a bar pays for it
+        from rich.progress import (  # noqa: PLC0415
             BarColumn,
             MofNCompleteColumn,
             Progress,

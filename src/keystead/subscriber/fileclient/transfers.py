@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final, Generic, TypeVar
@@ -44,9 +43,8 @@ def transfer(
         waiting.put(job)
     count = min(PARALLEL, len(jobs))
     connections = [session.first, *(session.connect() for _ in range(count - 1))][:count]
-    with ExitStack() as at_end, ThreadPoolExecutor(max(1, count)) as pool:
+    with ThreadPoolExecutor(max(1, count)) as pool:
         for connection in connections:
-            at_end.callback(connection.close)  # after the pool's threads have ended
             pool.submit(_work_off, connection, waiting, done, work)
         try:
             for _ in jobs:
@@ -54,11 +52,10 @@ def transfer(
                 if isinstance(outcome, BaseException):
                     raise outcome
                 yield outcome
-        except BaseException:
+        finally:
             _empty(waiting)
             for connection in connections:
                 connection.abort()
-            raise
 
 
 def _work_off(
@@ -76,7 +73,7 @@ def _work_off(
             done.put(Outcome(job, work(connection, job)))
         except KeysteadError as error:
             done.put(Outcome(job, error))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  raised where it can be seen: on the caller's thread
             done.put(error)
 
 

@@ -80,7 +80,8 @@ def race(place: Path, count: int, rounds: int) -> str:
         (folder / "index.txt").touch()
         run(
             [
-                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+                *("openssl", "req", "-x509", "-nodes", "-newkey", "ec"),
+                *("-pkeyopt", "ec_paramgen_curve:P-256"),
                 *("-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=bench", "-days", "365"),
             ],
             cwd=folder,
@@ -89,9 +90,7 @@ def race(place: Path, count: int, rounds: int) -> str:
         run(["openssl", "ca", "-config", "openssl.cnf", "-batch", "-notext", "-infiles", *files], cwd=folder)
 
     def crypto(source: Path) -> None:
-        code = (
-            "import sys\nfrom bench.signing import verify_and_sign\nverify_and_sign(sys.argv[1])"
-        )
+        code = "import sys\nfrom bench.signing import verify_and_sign\nverify_and_sign(sys.argv[1])"
         run([sys.executable, "-c", code, str(source)], cwd=Path.cwd())
 
     many = Race(

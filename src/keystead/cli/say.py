@@ -92,7 +92,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    shown = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for heading in headings:
+        shown.add_column(heading, overflow="fold")  # a serial number that is cut is none
     for row in rows:
         shown.add_row(*(Text(escape(cell)) for cell in row))
     console = Console(highlight=False)

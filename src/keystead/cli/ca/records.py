@@ -13,7 +13,7 @@ from keystead.ca.authority.model import Authority
 from keystead.ca.authority.revoke import find
 from keystead.ca.home import Home, open_authority, read_charter
 from keystead.ca.inventory.listing import Filter, State, page
-from keystead.ca.inventory.rows import Recorded
+from keystead.ca.inventory.rows import Kind, Recorded
 from keystead.cli import options
 from keystead.cli.ca.group import Place, actor, headline, placed
 from keystead.cli.say import fields, next_steps, note, print_json, say, table
@@ -52,7 +52,7 @@ def list_certificates(
         ("identity", "serial", "until", "state"),
         [
             (
-                f"{record.certificate.profile}/{record.certificate.name}",
+                _whose(record),
                 record.certificate.serial,
                 when(record.certificate.not_after),
                 _state(record, now),
@@ -108,6 +108,13 @@ def _pem(record: Recorded) -> bytes:
     return to_pem(x509.load_der_x509_certificate(record.certificate.der))
 
 
+def _whose(record: Recorded) -> str:
+    certificate = record.certificate
+    if certificate.kind is Kind.LEAF:
+        return f"{certificate.profile}/{certificate.name}"
+    return f"the {certificate.kind} CA" if certificate.kind is Kind.ISSUING else "the root"
+
+
 def _state(record: Recorded, now: datetime) -> str:
     if record.revocation is not None:
         return f"revoked ({record.revocation.reason})"
@@ -117,7 +124,7 @@ def _state(record: Recorded, now: datetime) -> str:
 
 def _details(record: Recorded, now: datetime) -> Iterator[tuple[str, str]]:
     certificate = record.certificate
-    yield "identity", f"{certificate.profile}/{certificate.name}"
+    yield "identity", _whose(record)
     yield "serial", certificate.serial
     yield "state", _state(record, now)
     if record.revocation is not None:

@@ -16,7 +16,7 @@ from keystead.ca import inbox
 from keystead.ca.authority import batch
 from keystead.ca.authority.bench import Bench, LocalBench, forked_bench
 from keystead.ca.authority.decide import Granted
-from keystead.ca.authority.model import Authority, Charter, Outcome, Submission
+from keystead.ca.authority.model import Authority, Charter, Outcome, Rejected, Submission
 from keystead.ca.authority.submit import asked_profile, audit_refusals, examine
 from keystead.ca.handout import Counter, check_place
 from keystead.ca.home import Home, open_authority, open_issuer, read_charter
@@ -24,7 +24,7 @@ from keystead.cli import options
 from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
 from keystead.cli.ca.report import Report
 from keystead.cli.say import fields, say
-from keystead.errors import WrongUsage
+from keystead.errors import Refused, Violation, WrongUsage
 from keystead.machine.folders import make_private_folder
 from keystead.machine.secrets import Secrets
 from keystead.pki.csr import CertificateRequest
@@ -134,7 +134,12 @@ def _confirmed(authority: Authority, bench: Bench, submission: Submission) -> It
     (verdict,) = batch.judge(docket, [(0, submission)])
     if isinstance(verdict, Granted):
         _show(request, verdict)
-        click.confirm("Sign it?", abort=True)
+        if not click.confirm("Sign it?"):
+            declined = Refused(
+                f"{verdict.request.identity} is not signed",
+                [Violation("declined", "whoever was asked at the terminal said no", "")],
+            )
+            verdict = Rejected(submission.source, declined)
     yield batch.settle(docket, [verdict])
 
 

@@ -80,6 +80,12 @@ def newest(tx: Connection) -> datetime | None:
     return _tree(tx)[1]
 
 
+def recorded_at(tx: Connection, now: datetime) -> datetime:
+    """``now``, but never before the newest entry: for what is recorded even where the clock went back."""
+    last = newest(tx)
+    return now if last is None else max(now, last)
+
+
 def check_clock(tx: Connection, now: datetime) -> None:
     """Raise `Unavailable` where ``now`` is more than five minutes before the newest entry.
 

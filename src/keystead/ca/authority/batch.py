@@ -13,7 +13,7 @@ from keystead.ca.authority.bench import Bench
 from keystead.ca.authority.decide import Case, Granted, Verdict, decide
 from keystead.ca.authority.issue import issue
 from keystead.ca.authority.model import Authority, Outcome, Rejected, Repeated, Submission
-from keystead.ca.authority.submit import audit_refusals
+from keystead.ca.authority.submit import audit_refusals, bar_leaked
 from keystead.ca.inventory.writes import Conflict
 from keystead.errors import KeysteadError, Refused, Violation
 from keystead.pki.names import Identity
@@ -48,10 +48,15 @@ def sign(authority: Authority, bench: Bench, submissions: Sequence[Submission]) 
 
 
 def judge(docket: Docket, numbered: Sequence[tuple[int, Submission]]) -> list[Verdict]:
-    """The verdicts on submissions that were not seen before; nothing is signed or written yet."""
+    """The verdicts on submissions that were not seen before; nothing is signed yet.
+
+    What is written are the private keys among them: those are barred at once, whatever comes of the rest.
+    """
     cases: list[Case] = []
     verdicts: dict[int, Verdict] = {}
-    for (number, submission), examined in zip(numbered, docket.bench.examine(numbered), strict=True):
+    all_examined = docket.bench.examine(numbered)
+    bar_leaked(docket.authority, all_examined)
+    for (number, submission), examined in zip(numbered, all_examined, strict=True):
         if isinstance(examined, KeysteadError):
             verdicts[number] = Rejected(submission.source, examined)
         else:

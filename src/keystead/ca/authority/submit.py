@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from keystead.ca.audit.entry import Entry
-from keystead.ca.audit.log import append
+from keystead.ca.audit.log import append, recorded_at
 from keystead.ca.authority.model import Authority
 from keystead.errors import KeysteadError
 from keystead.pki import csr
@@ -72,24 +72,25 @@ def summary(request: CertificateRequest) -> Examined:
     )
 
 
-def audit_refusals(authority: Authority, refusals: Iterable[tuple[str, KeysteadError]]) -> None:
-    """Bar the private keys that were handed in, and put every refusal into the audit log.
-
-    ``refusals`` are pairs of the source's name and the error.
-    """
-    found = list(refusals)
-    if not found:
-        return
+def bar_leaked(authority: Authority, examined: Iterable[Examined | KeysteadError]) -> None:
+    """Bar the private keys among what was handed in, in every environment; durable on return."""
     leaked = frozenset(
         fingerprint.hex
-        for _, error in found
+        for error in examined
         if isinstance(error, PrivateKeyReceived)
         for fingerprint in error.fingerprints
     )
     if leaked:
         authority.claims.mark_compromised(leaked)
-    now = authority.clock()
+
+
+def audit_refusals(authority: Authority, refusals: Iterable[tuple[str, KeysteadError]]) -> None:
+    """Put every refusal into the audit log: pairs of the source's name and the error."""
+    found = list(refusals)
+    if not found:
+        return
     with authority.inventory.writing() as tx:
+        now = recorded_at(tx, authority.clock())
         append(tx, [_entry(authority, now, source, error) for source, error in found])
 
 

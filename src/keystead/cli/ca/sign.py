@@ -25,6 +25,7 @@ from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
 from keystead.cli.ca.report import Report
 from keystead.cli.say import fields, say
 from keystead.errors import Refused, Violation, WrongUsage
+from keystead.errors import KeysteadError
 from keystead.machine.folders import make_private_folder
 from keystead.machine.secrets import Secrets
 from keystead.pki.csr import CertificateRequest
@@ -127,7 +128,11 @@ def _opened(
 
 def _confirmed(authority: Authority, bench: Bench, submission: Submission) -> Iterator[list[Outcome]]:
     """Sign one CSR once a person has seen what it asks for; without --profile, the one that it asks for."""
-    request = examine(submission.data, submission.source)
+    try:
+        request = examine(submission.data, submission.source)
+    except KeysteadError:
+        yield from batch.sign(authority, bench, [submission])  # nothing to show: it is refused and recorded
+        return
     if submission.wishes.profile is None and request.proof is None:
         submission = replace(submission, wishes=replace(submission.wishes, profile=asked_profile(request)))
     docket = batch.Docket(authority, bench)

@@ -17,7 +17,7 @@ from keystead.ca.authority.model import Authority, Rejected, Repeated, Submissio
 from keystead.ca.authority.submit import Examined
 from keystead.ca.claims import COMPROMISED
 from keystead.ca.inventory import reads, rows
-from keystead.errors import KeysteadError
+from keystead.errors import KeysteadError, Refused, Violation
 from keystead.pki import policy
 from keystead.pki.facts import ApprovedRequest, Facts, LiveKey, Recorded, Repetition
 from keystead.pki.names import HostNames, Identity, TrustDomain
@@ -59,8 +59,14 @@ def decide(authority: Authority, bench: Bench, cases: Sequence[Case]) -> list[Ve
                 asked.append((case, identity))
             except KeysteadError as error:
                 verdicts[case.number] = Rejected(case.submission.source, error)
-        known = reads.facts(tx, [_question(case, identity) for case, identity in asked])
-        holders = authority.claims.holders([case.examined.key_fingerprint for case, _ in asked])
+        answers = zip(asked, reads.facts(tx, [_question(*pair) for pair in asked]), strict=True)
+        known: list[tuple[Case, Identity, rows.Facts]] = []
+        for (case, identity), facts in answers:
+            if facts.of_key is None or facts.of_key.certificate.kind is rows.Kind.LEAF:
+                known.append((case, identity, facts))
+            else:
+                verdicts[case.number] = Rejected(case.submission.source, _own_key(facts.of_key))
+        holders = authority.claims.holders([case.examined.key_fingerprint for case, _, _ in known])
         checks = [
             Check(
                 case.number,
@@ -68,9 +74,9 @@ def decide(authority: Authority, bench: Bench, cases: Sequence[Case]) -> list[Ve
                 case.submission.wishes,
                 _facts(facts, holders.get(case.examined.key_fingerprint), authority.trust_domain, now),
             )
-            for (case, identity), facts in zip(asked, known, strict=True)
+            for case, identity, facts in known
         ]
-        for (case, _), facts, decision in zip(asked, known, bench.check(checks, now), strict=True):
+        for (case, _, facts), decision in zip(known, bench.check(checks, now), strict=True):
             match decision:
                 case ApprovedRequest():
                     held = facts.live.serial if facts.live and facts.live.holds(now) else None
@@ -83,6 +89,12 @@ def decide(authority: Authority, bench: Bench, cases: Sequence[Case]) -> list[Ve
                 case KeysteadError():
                     verdicts[case.number] = Rejected(case.submission.source, decision)
     return [verdicts[case.number] for case in cases]
+
+
+def _own_key(ca: rows.Recorded) -> Refused:
+    what = f"its key is that of this CA's own {ca.certificate.kind} certificate"
+    mend = "make a key of its own on the subscriber's machine: keystead csr NAME"
+    return Refused("a CA's key is certified for nobody else", [Violation("key-in-use", what, mend)])
 
 
 def _renewed(tx: Connection, cases: Sequence[Case]) -> Mapping[str, rows.Recorded]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection
 
-from keystead.ca.audit.log import append
+from keystead.ca.audit.log import append, recorded_at
 from keystead.ca.authority.model import Authority
 from keystead.ca.inventory import reads, writes
 from keystead.ca.inventory.rows import Kind, Recorded, Revocation
 from keystead.errors import BadInput, NotThere, Refused, Violation, WrongUsage
+from keystead.pki.certificates import common_name
 from keystead.pki.names import check_name, check_profile
 from keystead.pki.revocation import KEY_COMPROMISE
 from keystead.pki.serials import parse_serial, serial_hex
@@ -64,13 +67,17 @@ def _by_serial(tx: Connection, word: str) -> Recorded | None:
         return None
 
 
-def by_serial(authority: Authority, serial: int) -> Recorded:
-    """The certificate with this serial number; raises `NotThere` where this CA never issued it."""
+def by_certificate(authority: Authority, certificate: x509.Certificate) -> Recorded:
+    """The record of this very certificate; raises `NotThere` where this CA never issued it.
+
+    Its serial number is not enough: anybody can write a certificate with the serial number of another.
+    """
     with authority.inventory.reading() as tx:
-        found = reads.certificate(tx, serial_hex(serial))
-    if found is None:
+        found = reads.certificate(tx, serial_hex(certificate.serial_number))
+    if found is None or found.certificate.der != certificate.public_bytes(Encoding.DER):
         raise NotThere(
-            f"the environment {authority.environment!r} never issued {serial_hex(serial)}",
+            f"the environment {authority.environment!r} never issued this certificate of"
+            f" {common_name(certificate)!r} ({serial_hex(certificate.serial_number)})",
             why="it comes from another environment or another CA",
             mend="name the right one: --env ENV",
             code="unknown-certificate",
@@ -82,17 +89,20 @@ def revoke(authority: Authority, targets: Sequence[Recorded], reason: str) -> Re
     """End ``targets`` for ``reason`` (RFC 5280, section 5.3.1), and record it durably.
 
     keyCompromise ends everything of their keys, whatever the identity, and everything that was renewed from
-    it, and bars the keys for ever in every environment.
+    it, and bars all of these keys for ever in every environment: who has a key may have made its successors.
+    It is recorded whatever the clock says.
     """
     _refuse_ca_certificates(targets)
-    now = authority.clock()
-    barred: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
     if reason == KEY_COMPROMISE:
         # Before anything else: a key that is known to be lost must not be certified meanwhile.
-        barred = frozenset(target.certificate.key_fingerprint for target in targets)
-        authority.claims.mark_compromised(barred)
+        lost = _keys(targets)
+        authority.claims.mark_compromised(lost)
     with authority.inventory.writing() as tx:
-        concerned = _all_of(tx, targets, barred)
+        now = recorded_at(tx, authority.clock())
+        concerned = _all_of(tx, targets, lost)
+        barred = _keys(concerned) if lost else lost
+        authority.claims.mark_compromised(barred - lost)
         changed = writes.revoke(
             tx, [Revocation(found.certificate.serial, now, reason) for found in concerned]
         )
@@ -111,6 +121,10 @@ def revoke(authority: Authority, targets: Sequence[Recorded], reason: str) -> Re
         before=tuple(found for found in concerned if found.certificate.serial not in changed),
         barred=barred,
     )
+
+
+def _keys(records: Iterable[Recorded]) -> frozenset[str]:
+    return frozenset(record.certificate.key_fingerprint for record in records)
 
 
 def _all_of(tx: Connection, targets: Iterable[Recorded], compromised: frozenset[str]) -> tuple[Recorded, ...]:

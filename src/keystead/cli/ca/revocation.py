@@ -8,7 +8,7 @@ import click
 
 from keystead.ca.authority.model import Authority, Charter
 from keystead.ca.authority.publish import PublishedCrl, publish
-from keystead.ca.authority.revoke import Revoked, by_serial, find
+from keystead.ca.authority.revoke import Revoked, by_certificate, find
 from keystead.ca.authority.revoke import revoke as end
 from keystead.ca.home import Home, open_authority, open_both, open_issuer, read_charter
 from keystead.ca.inventory.rows import Recorded
@@ -60,7 +60,7 @@ def _targets(authority: Authority, word: str) -> tuple[Recorded, ...]:
     path = Path(word)
     if path.is_file():
         certificate = load_certificate(read_bounded(path, MAX_OCTETS), word)
-        return (by_serial(authority, certificate.serial_number),)
+        return (by_certificate(authority, certificate),)
     found = find(authority, word)
     now = system_clock()
     good = tuple(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from cryptography import x509
 
@@ -16,6 +15,7 @@ from keystead.ca.audit.log import append, check_clock
 from keystead.ca.authority.model import Authority, Charter
 from keystead.ca.inventory import reads, writes
 from keystead.ca.inventory.rows import Crl
+from keystead.errors import BadInput
 from keystead.machine.files import PUBLIC, read_bounded, write_atomic
 from keystead.pki.certificates import subject_key_id
 from keystead.pki.issuance import Issuer
@@ -49,7 +49,6 @@ def publish(authority: Authority, issuers: Sequence[Issuer]) -> tuple[PublishedC
 
     The lists of issuers that are not named stay as they are. Raises `Unavailable` where the clock went back.
     """
-    path = authority.charter.crl_path
     with authority.inventory.writing() as tx:
         now = authority.clock()
         check_clock(tx, now)
@@ -71,7 +70,8 @@ def publish(authority: Authority, issuers: Sequence[Issuer]) -> tuple[PublishedC
             append(tx, [authority.entry("crl.publish", now, "ok", serial=serial, detail=f"number {number}")])
             made.append(PublishedCrl(crl, len(entries)))
         # Inside the transaction: whoever publishes next must find this file, or this never happened.
-        write_atomic(path, crl_to_pem(*_merged(path, [item.crl for item in made])), PUBLIC)
+        lists = _merged(authority.charter, [item.crl for item in made])
+        write_atomic(authority.charter.crl_path, crl_to_pem(*lists), PUBLIC)
     return tuple(made)
 
 
@@ -81,10 +81,16 @@ def _lifetime(authority: Authority, issuer: Issuer) -> timedelta:
 
 
 def _merged(
-    path: Path, fresh: Sequence[x509.CertificateRevocationList]
+    charter: Charter, fresh: Sequence[x509.CertificateRevocationList]
 ) -> list[x509.CertificateRevocationList]:
-    kept = load_crls(read_bounded(path, MAX_CRL_OCTETS), str(path)) if path.exists() else ()
     renewed = {issuer_key(crl) for crl in fresh}
+    try:
+        kept = current(charter) if charter.crl_path.exists() else ()
+    except BadInput:
+        # A damaged file is mended by fresh lists of both; with one of them the other would be lost.
+        if not renewed >= {subject_key_id(charter.issuing), subject_key_id(charter.root)}:
+            raise
+        kept = ()
     return [*fresh, *(crl for crl in kept if issuer_key(crl) not in renewed)]
 
 

@@ -11,6 +11,9 @@ from keystead.ca.inventory import writes
 from keystead.ca.inventory.rows import Issue
 from keystead.ca.inventory.store import Inventory, create_inventory
 from tests.ca.inventory.sample import root
+from tests.ca.office import founded_home, office
+
+__all__ = ["founded_home", "inventory", "office"]
 
 
 @pytest.fixture

@@ -24,8 +24,7 @@ from keystead.cli import options
 from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
 from keystead.cli.ca.report import Report
 from keystead.cli.say import fields, say
-from keystead.errors import Refused, Violation, WrongUsage
-from keystead.errors import KeysteadError
+from keystead.errors import KeysteadError, Refused, Violation, WrongUsage
 from keystead.machine.folders import make_private_folder
 from keystead.machine.secrets import Secrets
 from keystead.pki.csr import CertificateRequest

@@ -6,11 +6,13 @@ Every step is a command that the audience could type. Not here: running them (`s
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import ssl
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
@@ -47,11 +49,12 @@ def play(folder: Path, narrator: Narrator, clock: Clock = system_clock) -> None:
     narrator.chapter("The web server, which lets nobody in without a trusted certificate")
     with stage.serving("--dir", "server", "--listen", f"localhost:{port}", log="server.log") as server:
         demo.upload(server)
-        narrator.chapter("And now the refusals, each with its reason, on both sides")
+        narrator.remark("and now the refusals, each with its reason, on both sides")
         demo.refuse_nobody(server)
         demo.refuse_another_environment(server)
         demo.refuse_expired(server)
         demo.refuse_revoked(server)
+    narrator.chapter("Refused by the client: a server under a name that its certificate lacks")
     words = ("--dir", "files", "--listen", f"localhost:{other_port}")
     with stage.serving(*words, log="files.log") as elsewhere:
         demo.refuse_wrong_host(elsewhere)
@@ -76,30 +79,29 @@ class _Demo:
         )
         csrs = ("server/server.csr", "files/files.csr")
         self.stage.keystead("ca", "sign", *csrs, "--profile", "server", "--home", "ca", "--out", "outbox")
-        self.stage.keystead("install", "outbox/server.pem", "--dir", "server", show=1)
+        self.stage.keystead("install", "outbox/server.pem", "--dir", "server", show=-1)
         self.stage.keystead("install", "outbox/files.pem", "--dir", "files")
 
     def certify_clients(self) -> None:
         self.narrator.chapter("A client's machine: the same, one file each way")
         self.stage.keystead("csr", "alice", "--dir", "alice", show=2)
         self.stage.keystead("ca", "sign", "alice/alice.csr", "--home", "ca", "--out", "outbox", show=1)
-        self.stage.keystead("install", "outbox/alice.pem", "--dir", "alice", show=1)
+        self.stage.keystead("install", "outbox/alice.pem", "--dir", "alice", show=-1)
         self.narrator.remark("and one whose certificate lives for two seconds, for later")
         self.stage.keystead("csr", "late", "--dir", "late")
         self.stage.keystead("ca", "sign", "late/late.csr", "--lifetime", "2s", "--home", "ca", show=1)
 
     def make_another_environment(self) -> None:
         self.narrator.chapter("Another environment on the CA's machine, its keys sealed to an age identity")
-        credentials = self.stage.folder / "credentials"
-        _make_age_identity(credentials)
-        handed_over = {CREDENTIALS_VARIABLE: str(credentials)}
+        _make_age_identity(self.stage.folder / "credentials")
+        handed_over = {CREDENTIALS_VARIABLE: "credentials"}
         staging = ("--env", "staging", "--home", "ca")
         self.stage.keystead("ca", "init", *staging, show=1, environment=handed_over)
         self.stage.keystead("csr", "bob", "--dir", "bob")
         self.stage.keystead(
             "ca", "sign", "bob/bob.csr", *staging, "--out", "outbox/staging", environment=handed_over
         )
-        self.stage.keystead("install", "outbox/staging/bob.pem", "--dir", "bob", show=1)
+        self.stage.keystead("install", "outbox/staging/bob.pem", "--dir", "bob", show=-1)
 
     def upload(self, server: Server) -> None:
         self.narrator.chapter("The upload, over mutual TLS")
@@ -129,7 +131,8 @@ class _Demo:
     def refuse_expired(self, server: Server) -> None:
         self.narrator.chapter("Refused: an expired certificate")
         leaf = load_certificate((self.stage.folder / "late/late.crt").read_bytes(), "late/late.crt")
-        while self.clock() <= leaf.not_valid_after_utc:
+        over = leaf.not_valid_after_utc + timedelta(seconds=1)  # notAfter's own second is still good
+        while self.clock() < over:
             time.sleep(0.05)
         self.stage.keystead_refused(
             "upload", "measurements.bin", "--dir", "late", "--to", _url(server), because="expired"
@@ -141,7 +144,8 @@ class _Demo:
         context = client_context(credentials_of(self.stage.folder / "alice", None), self.clock)
         kept = HTTPSConnection("localhost", server.port, context=context, timeout=IN_FORCE_SECONDS)
         kept.request("GET", "/whoami")
-        self.narrator.remark(f"a connection of alice's stays open: {_text(kept)}")
+        seen = json.loads(_text(kept).partition(" ")[2])
+        self.narrator.remark(f"a connection that stays open; the server sees {seen['identity']}")
         session = kept.sock.session
         self.stage.keystead("ca", "revoke", "alice", "--reason", "keyCompromise", "--home", "ca", show=2)
         self._carry_crl()
@@ -153,7 +157,6 @@ class _Demo:
         self._server_says(server, "revoked")
 
     def refuse_wrong_host(self, elsewhere: Server) -> None:
-        self.narrator.chapter("Refused by the client: a server under a name that its certificate lacks")
         self.stage.keystead("csr", "carol", "--dir", "carol")
         self.stage.keystead("ca", "sign", "carol/carol.csr", "--home", "ca", "--out", "carol")
         self.stage.keystead_refused(

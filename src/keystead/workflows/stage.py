@@ -78,12 +78,12 @@ class Stage:
         self._narrator = narrator
 
     def keystead(self, *words: str, show: int = 0, environment: Mapping[str, str] | None = None) -> Ran:
-        """Run ``keystead WORDS``, which must succeed; show the first ``show`` lines that say what it did."""
+        """Run ``keystead WORDS``, which must succeed; show ``show`` lines of what it did (-1: the last)."""
         ran = self._run(words, environment or {})
         if ran.code != 0:
             raise _went_wrong(words, ran)
-        told = [line for line in ran.out.splitlines() if line.startswith(("✓", "  "))]
-        for line in told[:show]:
+        told = [line for line in ran.out.splitlines() if line.startswith("✓")]
+        for line in told[show:] if show < 0 else told[:show]:
             self._narrator.printed(line)
         return ran
 
@@ -99,6 +99,7 @@ class Stage:
     def keystead_seen(self, *words: str) -> None:
         """Run ``keystead WORDS``, which must succeed, on the audience's own terminal."""
         self._narrator.typed(_spell(words, {}))
+        sys.stdout.flush()  # the command writes there itself
         code = subprocess.run(
             _command(words), cwd=self.folder, env=_environment({}), timeout=PATIENCE, check=False
         ).returncode

@@ -1,0 +1,82 @@
+"""``keystead ls`` and ``keystead get``: what the server keeps for this identity."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from keystead.cli import options, visit
+from keystead.cli.progress import progress
+from keystead.cli.say import done, fail, next_steps, note, print_json, table
+from keystead.cli.sizes import in_words
+from keystead.errors import KeysteadError
+from keystead.pki.expiry import when
+from keystead.subscriber.fileclient.connection import Connection
+from keystead.subscriber.fileclient.fetching import fetch, list_files
+from keystead.subscriber.fileclient.transfers import transfer
+from keystead.wire.files import Receipt
+
+
+@click.command("ls")
+@visit.to
+@options.as_json
+def ls(folder: Path, name: str | None, server: str | None, as_json: bool) -> None:
+    """List the files that the server keeps for this identity."""
+    with visit.visiting(folder, name, server) as session:
+        entries = list_files(session.first)
+        caller = session.caller
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": entry.name,
+                    "size": entry.size,
+                    "modified": entry.modified.isoformat(),
+                    "sha256": entry.sha256.hex(),
+                }
+                for entry in entries
+            ]
+        )
+        return
+    if not entries:
+        note(f"the server keeps nothing for {caller.identity}")
+        next_steps(("send something", f"keystead upload FILE{visit.where(folder)}"))
+        return
+    table(
+        ("name", "size", "modified", "SHA-256"),
+        [(e.name, in_words(e.size), when(e.modified), e.sha256.hex()) for e in entries],
+    )
+    next_steps(("fetch one", f"keystead get {shlex.quote(entries[0].name)}{visit.where(folder)}"))
+
+
+@click.command("get")
+@click.argument("names", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Put them there."
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@visit.to
+def get(
+    names: tuple[str, ...], out: Path, overwrite: bool, folder: Path, name: str | None, server: str | None
+) -> None:
+    """Fetch files; each appears whole, its digest verified, or not at all."""
+    out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    with visit.visiting(folder, name, server) as session:
+        with progress() as track:
+
+            def work(connection: Connection, wanted: str) -> Receipt:
+                return fetch(connection, wanted, out, track(wanted, None), overwrite=overwrite)
+
+            outcomes = list(transfer(session, tuple(dict.fromkeys(names)), work))
+        for outcome in outcomes:
+            if isinstance(outcome.result, KeysteadError):
+                failed += 1
+                fail(outcome.result)
+            else:
+                receipt = outcome.result
+                done(f"{out / outcome.job}, {in_words(receipt.size)}; SHA-256 {receipt.sha256.hex()}")
+    if failed:
+        click.get_current_context().exit(1)

@@ -114,7 +114,8 @@ def test_a_new_certificate_is_shown_within_a_second_and_old_connections_run_on(
 def test_no_connection_is_lost_while_certificates_change_again_and_again(
     serve: Any, folder: Any, dev: Environment, alice: Pair
 ) -> None:
-    stop, failures, done = threading.Event(), [], 0
+    stop, done = threading.Event(), 0
+    failures: list[Exception] = []
     pairs = [dev.leaf("web", "server") for _ in range(4)]
 
     def visit() -> None:

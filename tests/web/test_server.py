@@ -31,7 +31,7 @@ def test_the_app_is_told_who_is_there(serve: Any, alice: Pair, dev: Environment)
     assert tls["client_cert_name"] == "CN=alice,OU=dev"
     assert (tls["tls_version"], tls["cipher_suite"]) == (0x0304, 0x1302)
     assert tls["client_cert_error"] is None
-    assert x509.load_pem_x509_certificate(tls["server_cert"].encode())
+    assert "BEGIN CERTIFICATE" in tls["server_cert"]
 
 
 def test_the_app_can_hand_out_the_crls_in_force(serve: Any, alice: Pair, folder: Any) -> None:

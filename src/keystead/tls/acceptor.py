@@ -16,8 +16,8 @@ from keystead.tls.openssl import Reader, make_reader
 from keystead.tls.protocol import TLSProtocol
 from keystead.tls.refused import RefusedHandshake
 
-BATCH = 256 * 1024
-"""Ciphertext taken off a socket at once."""
+BATCH = 128 * 1024
+"""Ciphertext taken off a socket at once. Twice as much costs more: each copy of it would be fresh pages."""
 
 
 @dataclass(frozen=True, slots=True)

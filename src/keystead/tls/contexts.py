@@ -6,8 +6,10 @@ Not here: where the material lies and when it changes (`tls.reloading`), and wha
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -57,7 +59,7 @@ class InForce:
     """What is in force for a connection: credentials, CRLs, and the context made of both.
 
     Compared by identity, for each swap makes a new one. ``server_pem`` (the leaf) and ``crls_pem`` are for
-    the ASGI scope.
+    the ASGI scope, ``known`` is each CA's certificate by its DER.
     """
 
     credentials: ServerCredentials
@@ -66,6 +68,7 @@ class InForce:
     context: SSL.Context
     server_pem: str
     crls_pem: bytes
+    known: Mapping[bytes, x509.Certificate]
 
     @classmethod
     def of(cls, credentials: ServerCredentials, crls: CrlSet, *, grace: timedelta = CRL_GRACE) -> InForce:
@@ -76,7 +79,8 @@ class InForce:
         leaf = credentials.certificates()[0]
         context = server_context(credentials, crls, grace=grace)
         server_pem = leaf.public_bytes(Encoding.PEM).decode("ascii")
-        return cls(credentials, crls, grace, context, server_pem, crls.pem())
+        known = {ca.public_bytes(Encoding.DER): ca for ca in credentials.authorities()}
+        return cls(credentials, crls, grace, context, server_pem, crls.pem(), MappingProxyType(known))
 
 
 class Holder:

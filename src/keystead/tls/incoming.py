@@ -10,7 +10,10 @@ from OpenSSL import SSL
 from keystead.tls.openssl import Reader
 
 TURN = 16 * 1024
-"""Octets decrypted at once; where they yield little, the other connections get their turn before the next."""
+"""Octets decrypted at first; where they yield little, the other connections get their turn first."""
+
+_LARGEST_TURN = 64 * 1024
+"""Octets decrypted at once while all that came before in the same batch was worth it."""
 
 BARREN = 64 * 1024
 """Octets without any plaintext after which the peer is cut off: thousands of KeyUpdates, say."""
@@ -53,8 +56,9 @@ class Incoming:
         if self._unread:
             self._unread = False
             self.ended = reader.fill(self._connection)
+        turn = TURN
         while ciphertext and not self.ended:
-            piece, ciphertext = ciphertext[:TURN], ciphertext[TURN:]
+            piece, ciphertext = ciphertext[:turn], ciphertext[turn:]
             before = reader.size
             self._connection.bio_write(piece)
             self.ended = reader.fill(self._connection)
@@ -62,7 +66,8 @@ class Incoming:
             self._barren = 0 if gained else self._barren + len(piece)
             if self._barren > BARREN:
                 raise ConnectionAbortedError(f"more than {BARREN // 1024} KiB of TLS records carried nothing")
-            if gained < len(piece) // 2 and len(piece) == TURN:
+            if gained < len(piece) // 2:
                 break
+            turn = min(2 * turn, _LARGEST_TURN)
         self.put_aside(ciphertext[:0] if self.ended else ciphertext)
         return reader.take()

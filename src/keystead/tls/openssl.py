@@ -16,6 +16,8 @@ _RECORD = 16_384
 
 _lib: Any = getattr(SSL, "_lib", None)
 _ffi: Any = getattr(SSL, "_ffi", None)
+_NOWHERE: Any = _ffi.new("char **") if _ffi is not None else None
+"""Where OpenSSL leaves an address that nobody looks at."""
 
 
 class Reader(Protocol):
@@ -118,6 +120,15 @@ def has_private_names() -> bool:
 def make_reader(room: int) -> Reader:
     """The fastest reader that this pyOpenSSL allows, for batches of at most ``room`` octets."""
     return PinnedReader(room) if has_private_names() else PublicReader()
+
+
+def has_output(connection: SSL.Connection) -> bool:
+    """Whether OpenSSL has something to send; True where only an attempt can tell."""
+    pending = getattr(_lib, "BIO_get_mem_data", None)
+    bio = getattr(connection, "_from_ssl", None)
+    if pending is None or bio is None:
+        return True
+    return bool(pending(bio, _NOWHERE) > 0)
 
 
 def restrict_groups(context: SSL.Context, groups: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from OpenSSL import SSL
 
 from keystead.tls.deadline import Deadline
 from keystead.tls.incoming import BARREN, TURN, Incoming
+from keystead.tls.openssl import has_output
 from keystead.tls.outgoing import Outgoing
 from keystead.tls.refused import RefusedHandshake, VerifyNote, refused
 from keystead.tls.transport import TLSTransport, agreed
@@ -78,7 +79,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._connection.set_app_data(self._note)
         self._connection.set_accept_state()
         self._in = Incoming(self._connection, self._acceptor.reader)
-        self._out = Outgoing(self._connection, self._raw)
+        self._out = Outgoing(self._acceptor.loop, self._connection, self._raw)
         self._slot = self._acceptor.capacity.admit(self._address, self._give_way)
         if self._slot is None:
             self._report("too-many", "too many connections are open already")
@@ -220,7 +221,6 @@ class TLSProtocol(asyncio.BufferedProtocol):
                 self._watch_for_progress()
                 self._proceed()
             else:
-                self._out.flush()
                 self._open()
         return ciphertext
 
@@ -234,7 +234,6 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _read(self, ciphertext: memoryview) -> None:
         plaintext = self._in.decrypt(ciphertext)
-        self._out.flush()  # answers to a KeyUpdate
         self._adjust_reading()
         if plaintext and self.app is not None:
             self.app.data_received(plaintext)
@@ -242,23 +241,23 @@ class TLSProtocol(asyncio.BufferedProtocol):
             keep_open = self.app is not None and self.app.eof_received()
             if not keep_open:
                 self.close()
+        if has_output(self._connection):  # session tickets, answers to a KeyUpdate
+            self._out.flush_soon()
 
     def _adjust_reading(self) -> None:
         """Read from the socket exactly while what arrives can be dealt with."""
-        willing = self._app_reads and not self._out.blocked
-        wanted = {
-            State.HANDSHAKE: True,
-            State.OPEN: willing and not self._in.pending and not self._in.ended,
-            State.CLOSING: self._dropped <= self._limits.linger_octets,
-            State.LINGERING: self._dropped <= self._limits.linger_octets,
-            State.CLOSED: False,
-        }[self._state]
+        wanted = True
+        if self._state is State.OPEN:
+            willing = self._app_reads and not self._out.blocked
+            wanted = willing and not self._in.pending and not self._in.ended
+            if willing and self._in.pending and not self._turn_is_due:
+                self._turn_is_due = True
+                self._acceptor.loop.call_soon(self._next_turn)
+        elif self._state >= State.CLOSING:
+            wanted = self._dropped <= self._limits.linger_octets
         if wanted != self._raw_reads and not self._peer_is_gone:
             self._raw_reads = wanted
             (self._raw.resume_reading if wanted else self._raw.pause_reading)()
-        if self._state is State.OPEN and willing and self._in.pending and not self._turn_is_due:
-            self._turn_is_due = True
-            self._acceptor.loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._turn_is_due = False
@@ -280,7 +279,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             if not self._said_goodbye:
                 self._said_goodbye = True
                 self._connection.shutdown()  # queues close_notify; the peer's own is not waited for
-                self._out.flush()
+            self._out.flush()
             self._raw.set_write_buffer_limits(high=0)  # so that we are told when all is gone
             if not self._out.blocked:
                 self._linger()

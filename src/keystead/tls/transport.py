@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from keystead.tls.contexts import InForce
 
@@ -43,11 +43,17 @@ _TLS_1_3_SUITES = {
 def agreed(connection: SSL.Connection, in_force: InForce) -> Handshake:
     """What the finished handshake of ``connection`` agreed on. Never raises."""
     try:
-        chain = tuple(connection.get_verified_chain(as_cryptography=True) or ())
+        chain = tuple(_parsed(found, in_force) for found in connection.get_verified_chain() or ())
     except Exception:  # noqa: BLE001  OpenSSL reads what cryptography's parser refuses, in many ways
         chain = ()
     suite = _TLS_1_3_SUITES.get(connection.get_cipher_name() or "")
     return Handshake(chain, connection.get_protocol_version(), suite, in_force)
+
+
+def _parsed(certificate: crypto.X509, in_force: InForce) -> x509.Certificate:
+    """The certificate, once more only if it is not one of the CAs known here."""
+    der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+    return in_force.known.get(der) or x509.load_der_x509_certificate(der)
 
 
 class TLSTransport(asyncio.Transport):

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TextIO
 
 import structlog
@@ -36,6 +36,9 @@ class RequestLine:
     """The problem's, where the server itself refused."""
 
 
+_REQUEST_FIELDS = tuple(field.name for field in fields(RequestLine))
+
+
 class ServerLog:
     """Writes to ``stream``; a stream that is gone stops no server."""
 
@@ -53,7 +56,7 @@ class ServerLog:
 
     def request(self, line: RequestLine) -> None:
         """A request that has ended."""
-        self._write("request", **asdict(line))
+        self._write("request", **{name: getattr(line, name) for name in _REQUEST_FIELDS})
 
     def refused(self, refusal: RefusedHandshake) -> None:
         """A handshake that did not succeed, with what the client showed of itself."""

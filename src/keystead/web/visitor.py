@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keystead.errors import Distrusted
@@ -17,6 +19,12 @@ from keystead.tls.peer import CRLS_KEY, SCOPE_KEY, Peer, recognise
 from keystead.tls.standing import Standing
 from keystead.tls.transport import Handshake
 from keystead.wire.problems import Problem
+
+
+@lru_cache(maxsize=128)
+def _pem(certificate: x509.Certificate) -> str:
+    """Remembered, for most clients share their issuing CA."""
+    return certificate.public_bytes(Encoding.PEM).decode("ascii")
 
 
 class Visitor:
@@ -61,7 +69,7 @@ class Visitor:
             chain = self._handshake.chain
             self._tls = {
                 "server_cert": self._handshake.in_force.server_pem,
-                "client_cert_chain": [c.public_bytes(Encoding.PEM).decode("ascii") for c in chain[:-1]],
+                "client_cert_chain": [_pem(certificate) for certificate in chain[:-1]],
                 "client_cert_name": chain[0].subject.rfc4514_string(),
                 "client_cert_error": None,
                 "tls_version": self._handshake.tls_version,

@@ -7,6 +7,7 @@ when the CA is made, for certificates say it.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ from keystead.pki.profiles import Profile, parse_profile, parse_profiles
 MAX_OCTETS = 256 * 1024
 MAX_ORGANIZATION = 64 - len(" issuing") - 1 - 32
 """Characters: the CN ``ORG ENV issuing`` must fit ub-common-name (RFC 5280, appendix A.1)."""
+
+MAX_URL = 500
+"""Characters: it stands in every certificate."""
+
+_PUBLIC_URL = re.compile(r"http://[!\"$-;=@-~]+")  # ASCII (RFC 3986) without # < > ?
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +76,22 @@ def check_public_url(text: str) -> str:
     It must be plain http: a client that checks revocation to trust https would have to trust https first
     (RFC 5280, section 8).
     """
-    parts = urlsplit(text)
-    if parts.scheme != "http" or not parts.hostname or parts.query or parts.fragment or parts.username:
+    if not _PUBLIC_URL.fullmatch(text) or len(text) > MAX_URL or not _is_plain(text):
         raise WrongUsage(
             f"{text!r} cannot be the CA's public URL",
             why="CRLs and CA certificates are fetched over plain http (they are signed: RFC 5280, section 8)",
             mend="give a URL such as http://pki.example.org (--public-url)",
         )
     return text.rstrip("/")
+
+
+def _is_plain(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port_is_sound = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return bool(parts.hostname) and port_is_sound and parts.username is None
 
 
 def shipped_profiles() -> dict[str, Profile]:
@@ -144,8 +158,15 @@ def _decode(table: dict[str, Any], source: str) -> Configuration:
     public_url = table.get("public-url")
     return Configuration(
         organization=check_organization(table["organization"]),
-        trust_domain=TrustDomain(table["trust-domain"]),
+        trust_domain=_trust_domain(table["trust-domain"]),
         key_type=parse_key_type(table["key-type"]),
         public_url=None if public_url is None else check_public_url(public_url),
         profiles=MappingProxyType(shipped_profiles() | own),
     )
+
+
+def _trust_domain(text: str) -> TrustDomain:
+    try:
+        return TrustDomain(text)
+    except BadInput as error:
+        raise ValueError(error.what) from None

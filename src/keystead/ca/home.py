@@ -18,11 +18,11 @@ from keystead.ca.authority.model import Authority, Charter
 from keystead.ca.claims import open_claims
 from keystead.ca.inventory.store import open_inventory
 from keystead.custody.vault import open_key, open_keys
-from keystead.errors import NotThere
+from keystead.errors import BadInput, NotThere
 from keystead.machine.clock import Clock, system_clock
 from keystead.machine.files import read_bounded
 from keystead.machine.secrets import Secrets
-from keystead.pki.certificates import load_certificate
+from keystead.pki.certificates import load_certificate, trust_domain_of_ca
 from keystead.pki.issuance import Issuer
 from keystead.pki.names import check_environment
 
@@ -64,12 +64,26 @@ def read_charter(home: Home, environment: str) -> Charter:
     config = configuration.decode(
         read_bounded(folder / "ca.toml", configuration.MAX_OCTETS), str(folder / "ca.toml")
     )
-    return Charter(
+    charter = Charter(
         configuration=config,
         folder=folder,
         root=_certificate(folder / "root.crt"),
         issuing=_certificate(folder / "issuing.crt"),
     )
+    _check_agreement(charter, environment)
+    return charter
+
+
+def _check_agreement(charter: Charter, environment: str) -> None:
+    """A copied folder or an edited ``ca.toml`` would certify for one environment in the name of another."""
+    says = {charter.trust_domain, trust_domain_of_ca(charter.root), trust_domain_of_ca(charter.issuing)}
+    if len(says) > 1 or charter.environment != environment:
+        raise BadInput(
+            f"{charter.folder} is not the environment {environment!r}",
+            why=f"its ca.toml, root.crt and issuing.crt say: {', '.join(sorted(map(str, says)))}",
+            mend="bring the folder back from its backup, under its own name",
+            code="bad-config",
+        )
 
 
 @contextmanager

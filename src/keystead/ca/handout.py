@@ -16,7 +16,7 @@ from keystead.ca.authority.model import Charter, Repeated, Signed
 from keystead.ca.authority.publish import MAX_CRL_OCTETS
 from keystead.errors import AlreadyThere, KeysteadError
 from keystead.machine.files import PUBLIC, read_bounded, write_many
-from keystead.pki.certificates import load_certificate, to_pem
+from keystead.pki.certificates import load_certificates, to_pem
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.names import Identity
 
@@ -38,14 +38,15 @@ def check_place(charter: Charter, folder: Path) -> None:
     """
     path = folder / "ca.crt"
     try:
-        there = load_certificate(read_bounded(path, MAX_OCTETS), str(path))
+        there = load_certificates(read_bounded(path, MAX_OCTETS), str(path))
     except KeysteadError:
         return  # there is none, or none that anybody could trust
-    if there == charter.root:
+    foreign = [Fingerprint.of_certificate(anchor) for anchor in there if anchor != charter.root]
+    if not foreign:
         return
     raise AlreadyThere(
         f"{path} belongs to another CA",
-        why=f"its fingerprint is {Fingerprint.of_certificate(there)},"
+        why=f"it holds {', '.join(map(str, foreign))},"
         f" and the root of {charter.environment} has {Fingerprint.of_certificate(charter.root)}",
         mend="write elsewhere: --out DIR; or remove that ca.crt first, if nothing trusts it any more",
         code="foreign-anchor",
@@ -76,11 +77,17 @@ class Counter:
 
     def _place(self, answer: Signed | Repeated) -> HandedOut:
         folder = self._folders[answer.source]
-        stem = answer.identity.name
-        if self._owners.setdefault(folder / stem, answer.identity) != answer.identity:
-            stem = Path(answer.source).stem  # two profiles have the NAME: the CSR's file tells them apart
+        stem = self._stem(folder, answer)
         waits = (folder / f"{stem}.new.key").exists()
         return HandedOut(folder / f"{stem}.pem", None if waits else folder / f"{stem}.crt")
+
+    def _stem(self, folder: Path, answer: Signed | Repeated) -> str:
+        identity = answer.identity
+        # Two profiles may have the NAME, and somebody else the next word for it; nobody has the serial.
+        for stem in (identity.name, f"{identity.name}.{identity.profile}"):
+            if self._owners.setdefault(folder / stem, identity) == identity:
+                return stem
+        return answer.certificate.serial
 
     def _files(
         self, answers: Sequence[Signed | Repeated], handed: Sequence[HandedOut]

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from keystead.ca.authority.model import Repeated, Signed
+from keystead.ca.handout import Counter, check_place
+from keystead.errors import AlreadyThere
+from keystead.pki.certificates import load_certificates, to_pem
+from keystead.pki.names import HostNames, TrustDomain
+from keystead.pki.revocation import load_crls
+from tests.ca.office import Office, certificate
+from tests.pki.makers import SERVER, Ca, csr_pem, key
+
+
+def hand_out(office: Office, places: Mapping[str, Path], *answers: Signed | Repeated) -> None:
+    Counter(office.charter(), places).hand_out(answers)
+
+
+def moved(answer: Signed, source: str) -> Signed:
+    return Signed(source, answer.identity, answer.certificate, answer.left_out, answer.capped)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def test_four_files_are_handed_out_and_one_of_them_is_enough(office: Office, out: Path) -> None:
+    answer = office.signed(csr_pem("alice"))
+    hand_out(office, {"0.csr": out}, answer)
+    charter = office.charter()
+    chain = (certificate(answer), charter.issuing)
+    assert {path.name for path in out.iterdir()} == {"alice.crt", "ca.crt", "crl.pem", "alice.pem"}
+    assert load_certificates((out / "alice.crt").read_bytes(), "") == chain
+    assert load_certificates((out / "ca.crt").read_bytes(), "") == (charter.root,)
+    bundle = (out / "alice.pem").read_bytes()
+    assert load_certificates(bundle, "") == (*chain, charter.root)
+    assert load_crls(bundle, "") == load_crls(charter.crl_path.read_bytes(), "")
+    assert (out / "crl.pem").read_bytes() == charter.crl_path.read_bytes()
+    assert b"PRIVATE" not in bundle
+    assert {stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()} == {0o644}
+
+
+def test_while_a_renewal_waits_the_certificate_in_use_is_left_alone(office: Office, out: Path) -> None:
+    (out / "alice.crt").write_text("in use")
+    (out / "alice.new.key").write_text("waits")
+    hand_out(office, {"0.csr": out}, office.signed(csr_pem("alice")))
+    assert (out / "alice.crt").read_text() == "in use"
+    assert (out / "alice.pem").exists()
+
+
+@pytest.mark.parametrize("source", ["other.csr", "ca.csr", "crl.csr", "alice.csr", "alice.server.csr"])
+def test_two_profiles_of_one_name_get_files_of_their_own(office: Office, out: Path, source: str) -> None:
+    client = office.signed(csr_pem("alice"))
+    servers = csr_pem("alice", signer=key("alice's server"), purposes=[SERVER])
+    server = moved(office.signed(servers, profile="server", host_names=HostNames.of(["a"])), source)
+    hand_out(office, {"0.csr": out, source: out}, client, server)
+    for stem, answer in (("alice", client), ("alice.server", server)):
+        for name in (f"{stem}.crt", f"{stem}.pem"):
+            assert load_certificates((out / name).read_bytes(), "")[0] == certificate(answer)
+    assert load_certificates((out / "ca.crt").read_bytes(), "") == (office.charter().root,)
+    assert len(load_crls((out / "crl.pem").read_bytes(), "crl.pem")) == 2
+
+
+def test_the_ca_crt_of_another_ca_is_not_overwritten(office: Office, out: Path) -> None:
+    foreign = to_pem(Ca(TrustDomain("prod.other.internal")).root.certificate)
+    (out / "ca.crt").write_bytes(foreign)
+    with pytest.raises(AlreadyThere, match="belongs to another CA") as refused:
+        check_place(office.charter(), out)
+    assert "--out" in refused.value.mend
+    assert (out / "ca.crt").read_bytes() == foreign
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_bundle_of_anchors_with_another_ca_in_it_is_not_overwritten(
+    office: Office, out: Path, first: bool
+) -> None:
+    pair = [office.charter().root, Ca(TrustDomain("prod.other.internal")).root.certificate]
+    (out / "ca.crt").write_bytes(to_pem(*(pair if first else pair[::-1])))
+    with pytest.raises(AlreadyThere):
+        check_place(office.charter(), out)
+
+
+def test_ones_own_ca_crt_or_none_is_no_hindrance(office: Office, out: Path) -> None:
+    check_place(office.charter(), out)
+    (out / "ca.crt").write_bytes(to_pem(office.charter().root))
+    check_place(office.charter(), out)
+    check_place(office.charter(), out / "not there yet")

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from keystead.ca.home import Home, read_charter
+from keystead.errors import BadInput, Distrusted, KeysteadError, NotThere, WrongUsage
+from tests.ca.office import DEV, STAGING, Office
+
+
+def test_the_environments_of_a_home_are_listed_by_name(office: Office, tmp_path: Path) -> None:
+    assert office.home.environments == (DEV, STAGING)
+    assert Home(tmp_path / "nowhere").environments == ()
+
+
+def test_an_environment_that_was_never_made_is_told_with_those_that_were(office: Office) -> None:
+    with pytest.raises(NotThere, match="there is no environment 'prod'") as refused:
+        read_charter(office.home, "prod")
+    assert "dev, staging" in refused.value.why
+    assert "ca init --env prod" in refused.value.mend
+
+
+@pytest.mark.parametrize("name", ["../dev", "dev/", "Dev", "", "dev\n", ".dev.part", "keys.db"])
+def test_no_path_is_built_from_what_cannot_name_an_environment(office: Office, name: str) -> None:
+    with pytest.raises(WrongUsage):
+        read_charter(office.home, name)
+
+
+def test_a_copy_of_an_environment_under_another_name_is_not_used(office: Office) -> None:
+    shutil.copytree(office.home.folder(DEV), office.home.folder("prod"))
+    with pytest.raises(KeysteadError, match="prod") as refused:
+        read_charter(office.home, "prod")
+    assert "dev" in f"{refused.value}"
+
+
+def test_a_trust_domain_that_was_changed_by_hand_is_not_used(office: Office) -> None:
+    path = office.home.folder(DEV) / "ca.toml"
+    path.write_text(path.read_text().replace("dev.example.internal", "dev.example.org"))
+    with pytest.raises((BadInput, Distrusted)) as refused:
+        read_charter(office.home, DEV)
+    assert "dev.example.internal" in f"{refused.value}"
+
+
+@pytest.mark.parametrize("name", ["ca.toml", "root.crt", "issuing.crt"])
+def test_a_damaged_file_is_named(office: Office, name: str) -> None:
+    (office.home.folder(DEV) / name).write_bytes(b"\xff damaged")
+    with pytest.raises(BadInput, match=name):
+        read_charter(office.home, DEV)
+
+
+@pytest.mark.parametrize("name", ["root.crt", "issuing.crt"])
+def test_a_missing_file_is_named(office: Office, name: str) -> None:
+    (office.home.folder(DEV) / name).unlink()
+    with pytest.raises(KeysteadError, match=name):
+        read_charter(office.home, DEV)
+
+
+def test_an_environment_whose_inventory_is_gone_is_told_so(office: Office) -> None:
+    for path in office.home.folder(DEV).glob("inventory.db*"):
+        path.unlink()
+    with pytest.raises(KeysteadError, match=r"inventory\.db"), office.authority():
+        pass

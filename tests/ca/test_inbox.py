@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from keystead.ca.inbox import MAX_OCTETS, find, read
+from keystead.errors import NotThere
+from keystead.pki.facts import Wishes
+
+WISHES = Wishes(profile="client")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.csr", "a.csr", "a.key", "a.crt", "readme.txt", "c.CSR", "csr"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "d.csr").write_text("d.csr")
+    return tmp_path
+
+
+def test_of_a_folder_only_csr_files_are_read_in_the_order_of_their_names(folder: Path) -> None:
+    assert find([folder]) == [folder / "a.csr", folder / "b.csr"]
+
+
+def test_a_file_that_is_named_is_read_whatever_it_is_called(folder: Path) -> None:
+    assert find([folder / "readme.txt"]) == [folder / "readme.txt"]
+
+
+def test_each_file_is_read_once(folder: Path) -> None:
+    assert find([folder / "b.csr", folder, folder / "a.csr"]) == [folder / "b.csr", folder / "a.csr"]
+
+
+def test_a_path_that_does_not_exist_is_told(folder: Path) -> None:
+    with pytest.raises(NotThere, match=r"no file .*missing\.csr"):
+        find([folder / "missing.csr"])
+
+
+def test_a_folder_without_a_csr_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NotThere, match="holds no CSR"):
+        find([tmp_path])
+
+
+def test_what_is_in_the_files_comes_with_its_source_and_wishes(folder: Path) -> None:
+    submissions, unreadable = read(find([folder]), WISHES)
+    assert [(each.source, each.data) for each in submissions] == [
+        (str(folder / "a.csr"), b"a.csr"),
+        (str(folder / "b.csr"), b"b.csr"),
+    ]
+    assert {each.wishes for each in submissions} == {WISHES}
+    assert unreadable == []
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(folder: Path) -> None:
+    (folder / "2.csr").write_bytes(b"x" * (MAX_OCTETS + 1))
+    submissions, unreadable = read(find([folder]), WISHES)
+    assert [Path(each.source).name for each in unreadable] == ["2.csr"]
+    assert [Path(each.source).name for each in submissions] == ["a.csr", "b.csr"]
+    assert all(each.error.what for each in unreadable)
+
+
+def test_what_is_no_file_is_passed_over_in_a_folder(folder: Path) -> None:
+    (folder / "0.csr").mkdir()
+    (folder / "1.csr").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "2.csr")
+    assert find([folder]) == [folder / "a.csr", folder / "b.csr"]
+
+
+def test_a_pipe_beside_a_csr_is_not_opened(folder: Path) -> None:
+    os.mkfifo(folder / "alice.key")  # whoever opened it would wait for ever
+    assert len(read(find([folder]), WISHES)[0]) == 2

@@ -137,9 +137,18 @@ def certified(machine: Machine) -> Callable[..., None]:
     def make(name: str, *, profile: str = "client", env: str = "dev", sign: tuple[str, ...] = ()) -> None:
         machine.ok("csr", name, "--profile", profile, "--dir", name)
         machine.ok(
-            "ca", "sign", f"{name}/{name}.csr", "--profile", profile, "--env", env, "--out", "outbox", *sign
+            "ca",
+            "sign",
+            f"{name}/{name}.csr",
+            "--profile",
+            profile,
+            "--env",
+            env,
+            "--out",
+            f"outbox/{env}",
+            *sign,
         )
-        machine.ok("install", f"outbox/{name}.pem", "--dir", name)
+        machine.ok("install", f"outbox/{env}/{name}.pem", "--dir", name)
 
     return make
 

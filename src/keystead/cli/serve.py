@@ -183,7 +183,7 @@ def _tell(found: ServerMaterial, hosts: Sequence[str], addresses: Sequence[Addre
             ("covers", str(host_names(material.certificate))),
             (
                 "revocation",
-                f"{found.source.crl}{f', due in {in_words(due - system_clock())}' if due else ''}",
+                f"{found.source.crl}, due in {in_words(due - system_clock())}",
             ),
         ]
     )

@@ -75,7 +75,7 @@ def _out_of_date(chain: tuple[x509.Certificate, ...], now: datetime) -> Distrust
             return Distrusted(
                 f"the certificate of {common_name(certificate)!r} has expired",
                 why=f"it was valid until {when(certificate.not_valid_after_utc)}",
-                mend="renew it: keystead csr NAME --renew",
+                mend="make a new key and CSR (an expired one proves nothing): keystead csr NAME",
                 code="expired",
             )
     return Distrusted(

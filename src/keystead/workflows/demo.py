@@ -11,6 +11,8 @@ import os
 import shutil
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -45,9 +47,8 @@ def play(folder: Path, narrator: Narrator, clock: Clock = system_clock) -> None:
     demo.certify_servers()
     demo.certify_clients()
     demo.make_another_environment()
-    port, other_port = _free_port(USUAL_PORT), _free_port(USUAL_PORT + 1)
     narrator.chapter("The web server, which lets nobody in without a trusted certificate")
-    with stage.serving("--dir", "server", "--listen", f"localhost:{port}", log="server.log") as server:
+    with _serving(stage, "server") as server:
         demo.upload(server)
         narrator.remark("and now the refusals, each with its reason, on both sides")
         demo.refuse_nobody(server)
@@ -55,9 +56,20 @@ def play(folder: Path, narrator: Narrator, clock: Clock = system_clock) -> None:
         demo.refuse_expired(server)
         demo.refuse_revoked(server)
     narrator.chapter("Refused by the client: a server under a name that its certificate lacks")
-    words = ("--dir", "files", "--listen", f"localhost:{other_port}")
-    with stage.serving(*words, log="files.log") as elsewhere:
+    with _serving(stage, "files") as elsewhere:
         demo.refuse_wrong_host(elsewhere)
+
+
+@contextmanager
+def _serving(stage: Stage, folder: str) -> Iterator[Server]:
+    """A server on the usual port, or on any other where somebody has that one."""
+    words, log = ("--dir", folder, "--listen"), f"{folder}.log"
+    with ExitStack() as stack:
+        server = None
+        if _is_free(USUAL_PORT):
+            with suppress(KeysteadError):  # somebody else was quicker
+                server = stack.enter_context(stage.serving(*words, f"localhost:{USUAL_PORT}", log=log))
+        yield server or stack.enter_context(stage.serving(*words, "localhost:0", log=log))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,16 +217,13 @@ def _url(server: Server) -> str:
     return f"https://localhost:{server.port}"
 
 
-def _free_port(wanted: int) -> int:
-    """The port wanted, where nobody has it; another one otherwise."""
-    for port in (wanted, 0):
-        with socket(AF_INET, SOCK_STREAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise KeysteadError("no port is free on 127.0.0.1")
+def _is_free(port: int) -> bool:
+    with socket(AF_INET, SOCK_STREAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _make_age_identity(credentials: Path) -> None:

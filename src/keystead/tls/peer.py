@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
@@ -52,7 +53,7 @@ def recognise(chain: tuple[x509.Certificate, ...], own: TrustDomain) -> Peer:
         raise Distrusted("the client's certificate cannot be read", code="malformed")
     leaf, *authorities = chain
     identity = identity_of(leaf)
-    for domain in (identity.trust_domain, *map(trust_domain_of_ca, authorities)):
+    for domain in (identity.trust_domain, *map(_domain_of, authorities)):
         if domain != own:
             raise Distrusted(
                 f"the certificate of {identity} belongs to {domain}, and this server to {own}",
@@ -68,6 +69,12 @@ def recognise(chain: tuple[x509.Certificate, ...], own: TrustDomain) -> Peer:
         fingerprint=Fingerprint.of_certificate(leaf),
         chain=chain,
     )
+
+
+@lru_cache(maxsize=128)
+def _domain_of(authority: x509.Certificate) -> TrustDomain:
+    """Remembered, for most peers share their CAs."""
+    return trust_domain_of_ca(authority)
 
 
 def peer_of(scope: Mapping[str, Any]) -> Peer:

@@ -52,7 +52,7 @@ class ServerLog:
             ],
             wrapper_class=structlog.BoundLogger,
             context_class=dict,
-        )
+        ).bind()  # assembled once, not at each line
 
     def request(self, line: RequestLine) -> None:
         """A request that has ended."""

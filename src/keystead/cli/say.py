@@ -29,43 +29,39 @@ def _shown(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _lines(text: str) -> str:
-    return "\n".join(escape(line) for line in text.split("\n"))
-
-
 def say(text: str = "") -> None:
-    """A line of the result (escaped; line ends are kept)."""
-    click.echo(_lines(text))
+    """A line of the result."""
+    click.echo(escape(text))
 
 
 def note(text: str) -> None:
     """A line about the result, for people: standard error."""
-    click.echo(_lines(text), err=True)
+    click.echo(escape(text), err=True)
 
 
 def done(text: str) -> None:
     """A line that says that a step is done."""
-    click.echo(f"{click.style('✓', fg='green')} {_lines(text)}")
+    click.echo(f"{click.style('✓', fg='green')} {escape(text)}")
 
 
 def warn(text: str) -> None:
     """A warning: the command goes on."""
-    click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {_lines(text)}", err=True)
+    click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {escape(text)}", err=True)
 
 
 def fail(error: KeysteadError) -> None:
     """An error: what happened, why, how to mend it; each violation of a refusal on lines of its own."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {_lines(error.what)}", err=True)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {escape(error.what)}", err=True)
     if isinstance(error, Refused):
         for violation in error.violations:
-            click.echo(f"   why: {_lines(violation.what)}", err=True)
+            click.echo(f"   why: {escape(violation.what)}", err=True)
             if violation.mend:
-                click.echo(f"  mend: {_lines(violation.mend)}", err=True)
+                click.echo(f"  mend: {escape(violation.mend)}", err=True)
         return
     if error.why:
-        click.echo(f"   why: {_lines(error.why)}", err=True)
+        click.echo(f"   why: {escape(error.why)}", err=True)
     if error.mend:
-        click.echo(f"  mend: {_lines(error.mend)}", err=True)
+        click.echo(f"  mend: {escape(error.mend)}", err=True)
 
 
 def next_steps(*steps: tuple[str, str]) -> None:

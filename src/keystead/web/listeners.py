@@ -102,12 +102,7 @@ def _bind_each(
     missing: OSError | None = None
     for family, address in infos:
         try:
-            sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind((address[0], port, *address[2:]))
-            sock.listen(BACKLOG)
+            sock = opened.enter_context(_listening(family, (address[0], port, *address[2:])))
         except OSError as error:
             if error.errno not in _NOT_HERE:
                 raise _cannot_listen(text, error) from None
@@ -118,6 +113,20 @@ def _bind_each(
     if missing is not None and not sockets:
         raise _cannot_listen(text, missing)
     return sockets
+
+
+def _listening(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _cannot_listen(text: str, error: OSError) -> KeysteadError:

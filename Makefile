@@ -36,7 +36,8 @@ test-fast: setup ## the pure core and what needs no other program: under a minut
 soak: setup packages ## the counts in the thousands: minutes to hours
 	$(BIN)/pytest -m soak
 
-bench: setup packages ## side by side with other people's programs
+bench: setup ## side by side with other people's programs
+	@scripts/packages.sh bench
 	$(BIN)/python -m bench
 
 clean: ## remove what setup made

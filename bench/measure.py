@@ -19,6 +19,9 @@ class Sample:
     wall: float
     cpu: float
 
+    def __add__(self, other: Sample) -> Sample:
+        return Sample(self.wall + other.wall, self.cpu + other.cpu)
+
 
 @dataclass
 class Race:
@@ -27,18 +30,17 @@ class Race:
     title: str
     unit: str
     amount: float
-    contestants: Mapping[str, Callable[[], float | None]]
+    contestants: Mapping[str, Callable[[], Sample | None]]
     samples: dict[str, list[Sample]] = field(default_factory=dict)
 
     def run(self, rounds: int) -> Race:
-        """Run every contestant ``rounds`` times, in turn. One that returns a number measured its own CPU."""
+        """Run every contestant ``rounds`` times, in turn. One that returns a sample measured itself."""
         for _ in range(rounds):
             for name, contestant in self.contestants.items():
-                before, start = _children_cpu(), time.perf_counter()
-                own_cpu = contestant()
-                wall = time.perf_counter() - start
-                cpu = _children_cpu() - before if own_cpu is None else own_cpu
-                self.samples.setdefault(name, []).append(Sample(wall, cpu))
+                before, start = children_cpu(), time.perf_counter()
+                own = contestant()
+                whole = Sample(time.perf_counter() - start, children_cpu() - before)
+                self.samples.setdefault(name, []).append(own or whole)
         return self
 
     def wall(self, name: str) -> float:
@@ -68,11 +70,26 @@ class Race:
                 f"| {name} | {self.wall(name):.3f} | {self.amount / self.wall(name):,.0f} |"
                 f" {self.cpu(name):.3f} | {speed:.2f}× | {cpu:.2f}× |"
             )
-        raw = {name: [round(s.wall, 4) for s in samples] for name, samples in self.samples.items()}
-        return "\n".join([*lines, "", f"raw seconds: `{raw}`", ""])
+        raw = {
+            name: [f"{sample.wall:.3f}/{sample.cpu:.3f}" for sample in samples]
+            for name, samples in self.samples.items()
+        }
+        return "\n".join([*lines, "", f"raw seconds, clock/CPU: `{raw}`", ""])
 
 
-def _children_cpu() -> float:
+def timed(work: Callable[[], object], server: int | None = None) -> Sample:
+    """One sample of ``work``; CPU is that of the process ``server``, if given, else of the programs run."""
+
+    def cpu() -> float:
+        return children_cpu() if server is None else process_cpu(server)
+
+    before, start = cpu(), time.perf_counter()
+    work()
+    return Sample(time.perf_counter() - start, cpu() - before)
+
+
+def children_cpu() -> float:
+    """Seconds of CPU of the programs that this process has run to their end."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

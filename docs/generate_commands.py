@@ -28,7 +28,7 @@ not given.
 
 
 def commands(group: click.Group = cli, words: tuple[str, ...] = ("keystead",)) -> Iterator[click.Context]:
-    """A context for each command that is no group, in the order of the help; its info name is all its words."""
+    """A context for each command that is no group, in the order of the help; its info name is all words."""
     for name in group.list_commands(click.Context(group)):
         command = group.get_command(click.Context(group), name)
         assert command is not None

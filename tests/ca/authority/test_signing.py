@@ -124,6 +124,18 @@ def test_the_same_csr_after_two_thirds_gives_a_fresh_certificate(office: Office)
     assert office.repeated(csr).certificate == second.certificate
 
 
+@pytest.mark.parametrize("minutes", [0, -4], ids=["in one second", "the clock set back"])
+def test_the_newest_certificate_is_the_one_that_was_recorded_last(office: Office, minutes: int) -> None:
+    csr = csr_pem("alice")
+    issued = [office.signed(csr).certificate.serial]
+    office.later(minutes=minutes)
+    for _ in range(5):
+        newest = office.signed(csr, may_reissue=True).certificate
+        issued.append(newest.serial)
+        assert office.repeated(csr).certificate == newest
+    assert [record.certificate.serial for record in office.known("alice")] == issued
+
+
 def test_the_same_csr_with_other_wishes_is_refused_until_reissue(office: Office) -> None:
     office.signed(csr := csr_pem("alice"))
     other = timedelta(days=3)

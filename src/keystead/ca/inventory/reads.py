@@ -31,7 +31,9 @@ AnySelect = Select[*tuple[Any, ...]]
 CHUNK = 500
 """Keys in one statement: far below what databases take, far above what a round trip costs."""
 
-RECORDED = select(certificates, revocations.c.revoked_at, revocations.c.reason).outerjoin_from(
+_COLUMNS = [column for column in certificates.c if column is not certificates.c.seq]
+
+RECORDED = select(*_COLUMNS, revocations.c.revoked_at, revocations.c.reason).outerjoin_from(
     certificates, revocations, certificates.c.serial == revocations.c.serial
 )
 """The rows that `recorded_of` reads."""
@@ -122,8 +124,7 @@ def descendants(tx: Connection, serials: Iterable[str]) -> tuple[Recorded, ...]:
 
 
 def _all(tx: Connection, condition: ColumnElement[bool]) -> tuple[Recorded, ...]:
-    order = (certificates.c.issued_at, certificates.c.serial)
-    return tuple(map(recorded_of, tx.execute(RECORDED.where(condition).order_by(*order))))
+    return tuple(map(recorded_of, tx.execute(RECORDED.where(condition).order_by(certificates.c.seq))))
 
 
 def revoked_under(tx: Connection, issuer_serial: str) -> tuple[RevokedEntry, ...]:
@@ -156,8 +157,7 @@ def recorded_of(row: AnyRow) -> Recorded:
 
 
 def _newest(tx: Connection, column: Column[str], values: Iterable[str]) -> dict[str, Recorded]:
-    order = (certificates.c.issued_at, certificates.c.serial)
-    rows = _chunked(tx, values, lambda chunk: RECORDED.where(column.in_(chunk)).order_by(*order))
+    rows = _chunked(tx, values, lambda chunk: RECORDED.where(column.in_(chunk)).order_by(certificates.c.seq))
     # One after the other: the newest stays.
     return {row._mapping[column]: recorded_of(row) for row in rows}
 

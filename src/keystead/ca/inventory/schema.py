@@ -78,13 +78,19 @@ SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers its rows by an INTEGER PRIMARY KEY alone; by a BIGINT it keeps a second tree."""
 
 metadata = MetaData(
-    naming_convention={"pk": "pk_%(table_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s"}
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
 )
 
 certificates = Table(
     "certificates",
     metadata,
-    Column("serial", Text, primary_key=True),
+    # The order of recording: two may be of one second, and a clock may be set back a little.
+    Column("seq", SEQUENCE, primary_key=True),
+    Column("serial", Text, nullable=False, unique=True),
     Column("kind", KindText, nullable=False),
     Column("profile", Text, nullable=False),
     Column("name", Text, nullable=False),
@@ -104,9 +110,9 @@ certificates = Table(
 # rows reads the index alone.
 Index("certificates_issued", certificates.c.issued_at, certificates.c.serial, certificates.c.profile)
 Index("certificates_ending", certificates.c.not_after, certificates.c.serial, certificates.c.profile)
-Index("certificates_identity", certificates.c.name, certificates.c.profile, certificates.c.issued_at)
+Index("certificates_identity", certificates.c.name, certificates.c.profile)
 Index("certificates_key", certificates.c.key_fingerprint)
-Index("certificates_csr", certificates.c.csr_fingerprint, certificates.c.issued_at)
+Index("certificates_csr", certificates.c.csr_fingerprint)
 Index(
     "certificates_renews",
     certificates.c.renews,

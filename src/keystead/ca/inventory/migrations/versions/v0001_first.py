@@ -14,6 +14,7 @@ _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 def upgrade() -> None:
     op.create_table(
         "certificates",
+        sa.Column("seq", _SEQUENCE, nullable=False),
         sa.Column("serial", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("profile", sa.Text, nullable=False),
@@ -28,14 +29,15 @@ def upgrade() -> None:
         sa.Column("renews", sa.Text, sa.ForeignKey("certificates.serial")),
         sa.Column("issued_at", sa.BigInteger, nullable=False),
         sa.Column("der", sa.LargeBinary, nullable=False),
-        sa.PrimaryKeyConstraint("serial", name="pk_certificates"),
+        sa.PrimaryKeyConstraint("seq", name="pk_certificates"),
         sa.CheckConstraint("kind IN ('root', 'issuing', 'leaf')", name=op.f("ck_certificates_kind")),
+        sa.UniqueConstraint("serial", name="uq_certificates_serial"),
     )
     op.create_index("certificates_issued", "certificates", ["issued_at", "serial", "profile"])
     op.create_index("certificates_ending", "certificates", ["not_after", "serial", "profile"])
-    op.create_index("certificates_identity", "certificates", ["name", "profile", "issued_at"])
+    op.create_index("certificates_identity", "certificates", ["name", "profile"])
     op.create_index("certificates_key", "certificates", ["key_fingerprint"])
-    op.create_index("certificates_csr", "certificates", ["csr_fingerprint", "issued_at"])
+    op.create_index("certificates_csr", "certificates", ["csr_fingerprint"])
     renewing = sa.text("renews IS NOT NULL")
     op.create_index(
         "certificates_renews", "certificates", ["renews"], sqlite_where=renewing, postgresql_where=renewing

@@ -65,8 +65,8 @@ def test_the_limits_are_those_of_the_server() -> None:
 def test_the_options_of_the_limits_are_those_of_serve() -> None:
     serve = cli.get_command(click.Context(cli), "serve")
     assert serve is not None
-    context = click.Context(serve)
-    defaults = {opt: parameter.get_default(context) for parameter in serve.params for opt in parameter.opts}
+    values = serve.make_context("serve", []).params
+    defaults = {opt: values[str(parameter.name)] for parameter in serve.params for opt in parameter.opts}
     assert {option: defaults[option] for option in LIMITS} == LIMITS
 
 

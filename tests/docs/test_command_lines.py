@@ -11,7 +11,8 @@ from keystead.cli.main import cli
 from tests.docs.pages import PAGES, code_in, name_of
 
 _TYPED = re.compile(
-    r"(?:^|[$#>=(:;] *|&& |\|\| |[A-Z_]+=\S+ )(?:[\w./~-]*/)?keystead(?= )([^\n;&|#)…]*)", re.MULTILINE
+    r"(?:^|[$#>(:;] *|ExecStart=|&& |\|\| |[A-Z_]+=\S+ )(?:[\w./~-]*/)?keystead(?= )([^\n;&|#)…]*)",
+    re.MULTILINE,
 )
 _OPTION = re.compile(r"^--?[A-Za-z][\w-]*")
 

@@ -92,8 +92,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inventory]:
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :size) "
     fill = numbers + (
         "INSERT INTO certificates SELECT NULL, printf('%040x', i), 'leaf', 'client', 'c' || i,"
-        " printf('%064x', i), printf('%064x', i), '', '', 0, CASE i % 2 WHEN 0 THEN :now - i ELSE :now + i END, '0a', NULL,"
-        " :now - i, zeroblob(700) FROM n"
+        " printf('%064x', i), printf('%064x', i), '', '', 0,"
+        " CASE i % 2 WHEN 0 THEN :now - i ELSE :now + i END, '0a', NULL, :now - i, zeroblob(700) FROM n"
     )
     end = numbers + (
         "INSERT INTO revocations SELECT printf('%040x', i), :now - i, 'superseded' FROM n WHERE i % 1000 = 0"

@@ -12,7 +12,7 @@ from keystead.web.limits import Limits
 from tests.tls.doors import until
 from tests.tls.rawclient import RawClient
 from tests.tls.throwaway import Environment, Pair
-from tests.web.apps import read_answer
+from tests.web.apps import Uploads, read_answer
 
 UPGRADE = (
     b"GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -125,3 +125,21 @@ def test_open_websockets_are_ended_when_the_server_stops(serve: Any, alice: Pair
     with client:
         assert client.recv_exactly(2)[0] == 0x88  # a close frame: going away
     assert chat.ends == ["websocket.disconnect"]
+
+
+def test_an_upgrade_that_is_no_websocket_handshake_is_answered_and_ended(serve: Any, alice: Pair) -> None:
+    many = b"".join(b"X-%d: y\r\n" % number for number in range(300))  # more than websockets reads
+    with serve(Chat(), limits=Limits(head_seconds=1)) as served, served.client(alice) as client:
+        client.send(UPGRADE.replace(b"\r\n\r\n", b"\r\n" + many + b"\r\n"))
+        assert read_answer(client).status == 400
+        assert client.recv_all() == b""
+
+
+def test_a_put_that_asks_for_a_websocket_is_a_put(serve: Any, alice: Pair) -> None:
+    uploads = Uploads()
+    with serve(uploads) as served, served.client(alice) as client:
+        client.send(
+            b"PUT /files/x HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Content-Length: 3\r\n\r\nabc"
+        )
+        assert read_answer(client).status == 201

@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 from keystead.tls.contexts import Holder
 from keystead.tls.deadline import Deadline
 from keystead.tls.transport import TLSTransport
-from keystead.web.gate import Gate, Scope
+from keystead.web.gate import Gate, Receive, Scope, Send
 from keystead.web.limits import Limits
 from keystead.web.log import RequestLine, ServerLog
 from keystead.web.visitor import Visitor
@@ -34,6 +34,7 @@ class Phase(Enum):
     BETWEEN = "between"
     HEAD = "head"
     BODY = "body"
+    UPGRADE = "upgrade"
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +309,8 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
         elif self._phase is Phase.HEAD:
             self._object(_SLOW_HEAD)
+        elif self._phase is Phase.UPGRADE:
+            self.refuse(_MALFORMED)
         elif self._we_are_the_slow_one():
             self._deadline.set(self._limits.stall_seconds)
         else:
@@ -319,9 +322,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     # ---- upgrades
 
+    def _should_upgrade(self) -> bool:
+        """Whether it asks for a websocket, which only a GET does (RFC 6455, section 4.1)."""
+        return super()._should_upgrade() and self.scope["method"] == "GET"
+
     def _upgrade(self) -> None:
         if self._should_upgrade():
-            self._deadline.end()
+            self._phase = Phase.UPGRADE
+            self._deadline.set(self._limits.head_seconds)  # a head that it cannot read gets no answer from it
             self.handle_websocket_upgrade()
             return
         # What follows the head is not HTTP any more: the request is answered as it stands, and that is all.
@@ -332,7 +340,11 @@ class HttpProtocol(HttpToolsProtocol):
     def _websocket(self, **arguments: Any) -> asyncio.Protocol:
         make: Callable[..., Any] = self._services.config.ws_protocol_class  # type: ignore[assignment]
         protocol = make(**arguments)
-        protocol.app = self._gate
+        protocol.app = self._serve_websocket
         protocol.logger = self._services.logger
         self._visitor.cut = lambda _: self.transport.abort()
         return protocol  # type: ignore[no-any-return]
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._deadline.end()
+        await self._gate(scope, receive, send)

@@ -93,6 +93,11 @@ def test_a_digest_survives_the_journey(digest: bytes) -> None:
     assert parse_digest_field(f"sha-512=:AAAA:, {digest_field(digest)};q=1, md5=:AA==:") == digest
 
 
+@given(digests, digests)
+def test_of_a_digest_that_is_there_twice_the_last_counts(first: bytes, last: bytes) -> None:
+    assert parse_digest_field(f"{digest_field(first)}, {digest_field(last)}") == last
+
+
 @pytest.mark.parametrize(
     "value",
     [

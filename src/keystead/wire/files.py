@@ -99,9 +99,10 @@ def parse_digest_field(value: str) -> bytes:
     Raises `BadInput` where there is none that can be read: a digest that was sent and is not verified
     would be worse than none.
     """
-    match = _SHA256.search(value)
+    found = _SHA256.findall(value)
     try:
-        digest = base64.b64decode(match[1], validate=True) if match else b""
+        # Of a key that is there twice the last value counts (RFC 9651, section 4.2.2).
+        digest = base64.b64decode(found[-1], validate=True) if found else b""
     except binascii.Error:
         digest = b""
     if len(digest) != 32:

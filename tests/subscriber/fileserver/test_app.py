@@ -125,6 +125,11 @@ def test_a_method_that_is_not_done_is_a_problem_that_names_those_that_are(server
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "PUT", "DELETE"}
 
 
+def test_a_length_with_more_zeros_than_python_converts_is_a_length(server: Any) -> None:
+    headers = {"content-length": "0" * 5_000 + "5"}
+    assert server.put("/files/f", content=b"hello", headers=headers).status_code == 201
+
+
 @pytest.mark.parametrize("field", ["repr-digest", "content-digest"])
 def test_a_digest_sent_along_is_verified(server: Any, field: str) -> None:
     assert server.put("/files/f", content=b"hello", headers={field: digest_field(SHA)}).status_code == 201

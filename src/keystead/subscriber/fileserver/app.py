@@ -27,7 +27,13 @@ from keystead.subscriber.fileserver.answers import (
 )
 from keystead.subscriber.fileserver.conditions import Conditions, parse_range
 from keystead.subscriber.fileserver.limits import Ledger, UploadLimits
-from keystead.subscriber.fileserver.receiving import check_headers, receive_into, receiving, wanted_digests
+from keystead.subscriber.fileserver.receiving import (
+    announced_length,
+    check_headers,
+    receive_into,
+    receiving,
+    wanted_digests,
+)
 from keystead.subscriber.fileserver.shelf import OpenFile, Shelf, Store
 from keystead.tls.peer import crls_of, peer_of
 from keystead.wire.files import PATH, Receipt, digest_field, etag_of, list_to_json, parse_file_name, target_of
@@ -97,7 +103,7 @@ class Files:
         conditions = Conditions.of(request.headers)
         with self._ledger.admission(shelf.folder) as admission:
             await asyncio.to_thread(shelf.prepare)
-            await asyncio.to_thread(admission.expect, int(request.headers.get("content-length", "0")))
+            await asyncio.to_thread(admission.expect, announced_length(request.headers))
             await asyncio.to_thread(shelf.check_change, name, conditions)
             async with receiving(shelf.folder) as file:
                 try:

@@ -32,6 +32,12 @@ def check_headers(headers: Headers) -> None:
         raise BadInput("a part of a file is not taken", mend="send it whole", code="partial-upload")
 
 
+def announced_length(headers: Headers) -> int:
+    """Octets that are to come, as far as they are announced. The door has seen to it that it is a number."""
+    digits = headers.get("content-length", "")
+    return int(digits.lstrip("0") or "0")  # Python converts no more than 4,300 digits at once
+
+
 def wanted_digests(headers: Headers) -> tuple[bytes, ...]:
     """The SHA-256s that the sender says it sends (RFC 9530); raises `BadInput` for one that is malformed."""
     names = ("repr-digest", "content-digest")  # without an encoding both are of the same octets

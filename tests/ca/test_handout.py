@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,3 +93,8 @@ def test_ones_own_ca_crt_or_none_is_no_hindrance(office: Office, out: Path) -> N
     (out / "ca.crt").write_bytes(to_pem(office.charter().root))
     check_place(office.charter(), out)
     check_place(office.charter(), out / "not there yet")
+
+
+def test_a_pipe_that_is_called_ca_crt_is_not_waited_for(office: Office, out: Path) -> None:
+    os.mkfifo(out / "ca.crt")
+    check_place(office.charter(), out)

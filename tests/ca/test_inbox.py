@@ -25,6 +25,12 @@ def test_of_a_folder_only_csr_files_are_read_in_the_order_of_their_names(folder:
     assert find([folder]) == [folder / "a.csr", folder / "b.csr"]
 
 
+def test_a_link_in_a_folder_is_not_followed_to_somebodys_key(folder: Path) -> None:
+    (folder / "evil.csr").symlink_to(folder / "a.key")
+    assert find([folder]) == [folder / "a.csr", folder / "b.csr"]
+    assert find([folder / "evil.csr"]) == [folder / "evil.csr"]  # whoever names it means it
+
+
 def test_a_file_that_is_named_is_read_whatever_it_is_called(folder: Path) -> None:
     assert find([folder / "readme.txt"]) == [folder / "readme.txt"]
 

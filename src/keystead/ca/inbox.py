@@ -1,6 +1,6 @@
 """The CSR files that `ca sign` was given: which, and what is in them.
 
-Of a folder only ``*.csr`` is read; no other file beside a CSR is opened. Not here: parsing
+Of a folder only ``*.csr`` is read, and no link; no other file beside a CSR is opened. Not here: parsing
 (`authority.submit`).
 """
 
@@ -37,7 +37,7 @@ def _files(path: Path) -> Iterator[Path]:
             )
         yield path
         return
-    found = sorted(file for file in path.glob("*.csr") if file.is_file())  # a pipe there would hang us
+    found = sorted(file for file in path.glob("*.csr") if _is_ordinary(file))
     if not found:
         raise NotThere(
             f"the folder {path} holds no CSR",
@@ -46,6 +46,11 @@ def _files(path: Path) -> Iterator[Path]:
             code="no-csr",
         )
     yield from found
+
+
+def _is_ordinary(file: Path) -> bool:
+    """A pipe in a folder would hang us, and a link lets whoever may drop files there choose what is read."""
+    return file.is_file() and not file.is_symlink()
 
 
 def read(paths: Sequence[Path], wishes: Wishes) -> tuple[list[Submission], list[Rejected]]:

@@ -22,8 +22,8 @@ from keystead.pki.names import TrustDomain
 from keystead.pki.profiles import Profile, parse_profile, parse_profiles
 
 MAX_OCTETS = 256 * 1024
-MAX_ORGANIZATION = 64 - len(" issuing") - 1 - 32
-"""Characters: the CN ``ORG ENV issuing`` must fit ub-common-name (RFC 5280, appendix A.1)."""
+_MAX_COMMON_NAME = 64
+"""Characters: ub-common-name (RFC 5280, appendix A.1)."""
 
 MAX_URL = 500
 """Characters: it stands in every certificate."""
@@ -59,12 +59,17 @@ class Configuration:
             ) from None
 
 
-def check_organization(text: str) -> str:
-    """Give back ``text`` if it can stand as O in a subject; raises `WrongUsage`."""
-    if not text.strip() or len(text) > MAX_ORGANIZATION or not text.isprintable():
+def max_organization(environment: str) -> int:
+    """How many characters an organization may have there: the CN ``ORG ENV issuing`` has to hold it."""
+    return _MAX_COMMON_NAME - len(f" {environment} issuing")
+
+
+def check_organization(text: str, environment: str) -> str:
+    """Give back ``text`` if it can stand as O in the subjects of ``environment``; raises `WrongUsage`."""
+    if not text.strip() or len(text) > max_organization(environment) or not text.isprintable():
         raise WrongUsage(
             f"{text!r} cannot name an organization",
-            why=f"it must be 1 to {MAX_ORGANIZATION} printable characters",
+            why=f"it must be 1 to {max_organization(environment)} printable characters",
             mend="give a shorter one: --org ORG",
         )
     return text
@@ -156,9 +161,10 @@ def _decode(table: dict[str, Any], source: str) -> Configuration:
         raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
     own = {name: parse_profile(name, value, source) for name, value in table.get("profiles", {}).items()}
     public_url = table.get("public-url")
+    trust_domain = _trust_domain(table["trust-domain"])
     return Configuration(
-        organization=check_organization(table["organization"]),
-        trust_domain=_trust_domain(table["trust-domain"]),
+        organization=check_organization(table["organization"], trust_domain.environment),
+        trust_domain=trust_domain,
         key_type=parse_key_type(table["key-type"]),
         public_url=None if public_url is None else check_public_url(public_url),
         profiles=MappingProxyType(shipped_profiles() | own),

@@ -89,9 +89,9 @@ class ApprovedRequest:
     """A request that policy grants, with all that the certificate will say but serial number and dates.
 
     ``spki`` is the public key as a SubjectPublicKeyInfo in DER, so that this value can cross to a worker.
-    ``renews`` is the serial number that it follows by a renewal proof; ``replaces`` the one that is revoked
-    in the same transaction. ``left_out`` tells the operator what the CSR asked for in vain; ``capped`` that
-    the lifetime wished for was more than the profile has.
+    ``renews`` is the serial number that it follows by a renewal proof; ``replaces`` the newest of those that
+    are revoked in the same transaction. ``left_out`` tells the operator what the CSR asked for in vain;
+    ``capped`` that the lifetime wished for was more than the profile has.
     """
 
     identity: Identity

@@ -178,6 +178,27 @@ def test_an_expired_certificate_holds_nothing(office: Office) -> None:
     office.signed(other)
 
 
+def test_a_short_certificate_beside_a_long_one_does_not_set_the_identity_free(office: Office) -> None:
+    office.signed(csr_pem("alice"))
+    office.signed(csr_pem("alice"), lifetime=timedelta(seconds=2), may_reissue=True)
+    office.later(seconds=3)
+    assert codes(office.refused(csr_pem("alice", signer=key("alice-2")))) == ["live-key"]
+
+
+def test_replace_ends_superseded_certificates_of_other_keys_too(office: Office) -> None:
+    first = office.signed(csr_pem("alice"))
+    office.later(minutes=1)
+    office.signed(renewal_of(first, "alice", "alice-2"))
+    office.later(minutes=1)
+    office.signed(csr_pem("alice", signer=key("alice-3")), may_replace=True)
+    ends = [found.revocation and found.revocation.reason for found in office.known("alice")]
+    assert ends == ["superseded", "superseded", None]
+    office.later(days=29)
+    assert codes(office.refused(csr_pem("alice", signer=key("alice-4")))) == ["live-key"]
+    office.later(days=2)
+    office.signed(csr_pem("alice", signer=key("alice-4")))
+
+
 def test_a_revoked_certificate_holds_nothing(office: Office) -> None:
     office.signed(csr_pem("alice"))
     office.revoke("alice")

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from keystead.ca.audit.log import append, check_clock
 from keystead.ca.authority.bench import Bench, Order
 from keystead.ca.authority.decide import Granted
 from keystead.ca.authority.model import Authority, Outcome, Rejected, Signed
 from keystead.ca.claims import COMPROMISED
-from keystead.ca.inventory import writes
+from keystead.ca.inventory import reads, writes
 from keystead.ca.inventory.rows import Certificate, Issue, Kind, Revocation
 from keystead.errors import Refused, Violation
+from keystead.pki.facts import ApprovedRequest
 from keystead.pki.issuance import IssuedCertificate, check_issuing
 
 SUPERSEDED = "superseded"
@@ -39,7 +42,7 @@ def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> lis
             free.append(item)
         else:
             outcomes[item.case.number] = Rejected(item.case.submission.source, _taken(item, holder))
-    now = authority.clock()
+    now = authority.clock().replace(microsecond=0)
     orders = [Order(item.case.number, item.request, authority.new_serial()) for item in free]
     issuer_serial = authority.charter.issuing_serial
     issued = bench.issue(orders, now) if orders else []
@@ -51,7 +54,8 @@ def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> lis
             identity=item.request.identity,
             certificate=certificate,
             left_out=item.request.left_out,
-            capped=item.request.capped,
+            capped=item.request.capped
+            or certificate.not_after < now.replace(microsecond=0) + item.request.lifetime,
         )
     return [outcomes[item.case.number] for item in granted]
 
@@ -92,10 +96,10 @@ def _row(issued: IssuedCertificate, issuer_serial: str, now: datetime) -> Certif
 def _record(
     authority: Authority, granted: Sequence[Granted], certificates: Sequence[Certificate], now: datetime
 ) -> None:
-    replaced = [item.request.replaces for item in granted if item.request.replaces is not None]
     with authority.inventory.writing() as tx:
         check_clock(tx, now)
         _refuse_barred(authority, certificates)
+        replaced = [serial for item in granted for serial in _replaced(tx, item.request, now)]
         writes.record(
             tx,
             [
@@ -124,6 +128,20 @@ def _record(
                 ),
             ],
         )
+
+
+def _replaced(tx: Connection, request: ApprovedRequest, now: datetime) -> list[str]:
+    """What ends where another key takes an identity over: all of other keys, not the newest alone."""
+    if request.replaces is None:
+        return []
+    found = reads.certificates_of_identity(tx, request.identity.name, request.identity.profile)
+    return [
+        other.certificate.serial
+        for other in found
+        if other.revocation is None
+        and other.certificate.not_after > now
+        and other.certificate.key_fingerprint != request.key_fingerprint.hex
+    ]
 
 
 def _refuse_barred(authority: Authority, certificates: Sequence[Certificate]) -> None:

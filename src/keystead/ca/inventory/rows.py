@@ -6,9 +6,10 @@ Times are aware `datetime`, to the second; serials and fingerprints are lower-ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 IdentityKey = tuple[str, str]
 """Profile and NAME: what tells identities apart inside one environment."""
@@ -62,7 +63,11 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """An identity's live key, newest serial and notAfter. Where that has passed, the row holds nothing."""
+    """An identity's live key, newest serial, and the last notAfter of what it has that is not revoked.
+
+    Where that has passed, the row holds nothing. It may lie beyond the newest certificate's own end: a
+    short one, issued beside a long one, must not set the identity free while the long one is good.
+    """
 
     profile: str
     name: str
@@ -78,6 +83,10 @@ class Live:
     def holds(self, now: datetime) -> bool:
         """Whether the identity has a live key at ``now``."""
         return self.not_after > now
+
+    def lasting(self, until: datetime) -> Self:
+        """The same, held at least until then."""
+        return self if until <= self.not_after else replace(self, not_after=until)
 
 
 @dataclass(frozen=True, slots=True)

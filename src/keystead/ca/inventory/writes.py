@@ -7,7 +7,7 @@ raises `Conflict` where they have changed. Not here: what is allowed (`pki.polic
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +16,22 @@ from sqlalchemy.exc import IntegrityError
 
 from keystead.ca.inventory.reads import (
     certificates_by_serial,
+    certificates_of_identity,
     certificates_of_key,
     live_rows,
     live_rows_by_key,
     renewal_keys,
 )
-from keystead.ca.inventory.rows import KEY_COMPROMISE, Certificate, Crl, Issue, Kind, Live, Revocation
+from keystead.ca.inventory.rows import (
+    KEY_COMPROMISE,
+    Certificate,
+    Crl,
+    IdentityKey,
+    Issue,
+    Kind,
+    Live,
+    Revocation,
+)
 from keystead.ca.inventory.schema import certificates, crls, identities, renewals, revocations
 from keystead.errors import Unavailable
 
@@ -55,10 +65,14 @@ def record(tx: Connection, issues: Sequence[Issue]) -> None:
     """
     leaves = [issue for issue in issues if issue.certificate.kind is Kind.LEAF]
     held = live_rows_by_key(tx, (issue.certificate.key_fingerprint for issue in leaves))
-    in_the_way = _find_conflicts(tx, leaves, dict(held))
+    before = live_rows(tx, (issue.certificate.identity for issue in leaves))
+    in_the_way = _find_conflicts(tx, leaves, dict(before), dict(held))
     if in_the_way:
         raise Conflict(in_the_way)
-    now_live = {issue.certificate.identity: issue.certificate.live for issue in leaves}
+    now_live = {
+        new.identity: new.live.lasting(before[new.identity].not_after) if new.identity in before else new.live
+        for new in (issue.certificate for issue in leaves)
+    }
     try:
         _insert(tx, certificates, [_columns(issue.certificate) for issue in issues])
         # What held one of these keys without being in the way has expired.
@@ -69,10 +83,11 @@ def record(tx: Connection, issues: Sequence[Issue]) -> None:
         raise Conflict(issue.certificate.serial for issue in issues) from error
 
 
-def _find_conflicts(tx: Connection, leaves: Sequence[Issue], held: dict[str, Live]) -> set[str]:
+def _find_conflicts(
+    tx: Connection, leaves: Sequence[Issue], live: dict[IdentityKey, Live], held: dict[str, Live]
+) -> set[str]:
     asked = [issue.certificate for issue in leaves]
     old = {certificate.renews for certificate in asked if certificate.renews is not None}
-    live = live_rows(tx, (certificate.identity for certificate in asked))
     renewed_by = renewal_keys(tx, old)
     revoked = {r.certificate.serial for r in certificates_by_serial(tx, old) if r.revocation is not None}
     in_the_way: set[str] = set()
@@ -110,7 +125,7 @@ def revoke(tx: Connection, ended: Sequence[Revocation]) -> frozenset[str]:
 
     A revocation stands as it was first recorded, but for its reason, which keyCompromise replaces. An
     identity whose newest certificate ends here falls back to an older valid one of the same key; without
-    one it holds nothing.
+    one it holds nothing. One whose older certificates end here is held as long as what is left.
     """
     known = {
         r.certificate.serial: r.revocation.reason
@@ -127,6 +142,7 @@ def revoke(tx: Connection, ended: Sequence[Revocation]) -> frozenset[str]:
     if worse:
         tx.execute(_WORSEN, [{"of": end.serial} for end in worse])
     _fall_back(tx, fresh)
+    _shorten(tx, fresh)
     return frozenset(end.serial for end in (*fresh, *worse))
 
 
@@ -148,6 +164,16 @@ def _fall_back(tx: Connection, ended: Sequence[Revocation]) -> None:
     ]
     fallback = {row.identity: row for row in reversed(older)}
     _insert(tx, identities, [_columns(row) for row in fallback.values()])
+
+
+def _shorten(tx: Connection, ended: Sequence[Revocation]) -> None:
+    concerned = {r.certificate.identity for r in certificates_by_serial(tx, [end.serial for end in ended])}
+    for identity, row in live_rows(tx, concerned).items():
+        good = [r for r in certificates_of_identity(tx, row.name, row.profile) if r.revocation is None]
+        until = max((r.certificate.not_after for r in good), default=row.not_after)
+        if until != row.not_after:
+            _delete_live(tx, {identity})
+            _insert(tx, identities, [_columns(replace(row, not_after=until))])
 
 
 def add_crl(tx: Connection, crl: Crl) -> None:

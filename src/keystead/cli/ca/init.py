@@ -85,7 +85,7 @@ def _configuration(
             why="it stands in every certificate, and cannot be changed later",
             mend="give it: keystead ca init --env prod --org ORG",
         )
-    organization = configuration.check_organization(DEFAULT_ORGANIZATION if org is None else org)
+    organization = configuration.check_organization(DEFAULT_ORGANIZATION if org is None else org, environment)
     return Configuration(
         organization=organization,
         trust_domain=TrustDomain.of(environment, trust_domain or f"{slug(organization)}.internal"),

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keystead.pki.certificates import subject_key_id
+from keystead.pki.keys import KeyType, generate
 from keystead.tls.crls import NO_CRLS, Advance, CrlSet, advance, uncovered
 from tests.tls.throwaway import Environment, Pair, now
 
@@ -143,10 +144,37 @@ def test_a_set_is_usable_until_its_first_list_is_stale_and_the_grace_over(dev: E
     crls = take(NO_CRLS, *lists, dev=dev).crls
     next_update = lists[0].next_update_utc
     assert next_update is not None
-    assert crls.usable_until(timedelta(days=7)) == (next_update + timedelta(days=7)).timestamp()
+    issuers = map(subject_key_id, (dev.root.certificate, dev.issuing.certificate))
+    assert crls.usable_until(issuers, timedelta(days=7)) == (next_update + timedelta(days=7)).timestamp()
     assert len(crls.stale(now())) == 2
     assert not crls.stale(now() - timedelta(hours=2))
 
 
+def test_the_stale_list_of_a_ca_that_nobody_knows_hurts_nobody_elses(dev: Environment) -> None:
+    stranger = Environment(dev.trust_domain)
+    junk = stranger.crls(made=now() - timedelta(days=99), lifetime=timedelta(days=1))
+    crls = take(NO_CRLS, *dev.crls(), *junk, dev=dev).crls
+    assert crls.usable_until([subject_key_id(dev.issuing.certificate)], timedelta()) > now().timestamp()
+    assert crls.usable_until([subject_key_id(stranger.issuing.certificate)], timedelta()) < now().timestamp()
+    assert not crls.stale(now())
+
+
+def test_a_made_up_number_does_not_keep_out_the_list_of_a_ca_once_it_is_known(dev: Environment) -> None:
+    issuing = dev.issuing.certificate
+    forged = _forged(issuing, number=2**80)
+    unknown = take(NO_CRLS, forged, dev=dev, authorities=())
+    assert not unknown.refusals
+    taken = take(unknown.crls, dev.crls(number=5)[0], dev=dev)
+    assert taken.crls.numbers() == {subject_key_id(issuing): 5}
+
+
+def _forged(issuer: x509.Certificate, number: int) -> x509.CertificateRevocationList:
+    builder = x509.CertificateRevocationListBuilder(issuer.subject, now(), now() + timedelta(days=1), [])
+    builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    key_id = x509.AuthorityKeyIdentifier(subject_key_id(issuer), None, None)
+    return builder.add_extension(key_id, critical=False).sign(generate(KeyType.P256), hashes.SHA256())
+
+
 def test_no_list_at_all_is_never_usable() -> None:
-    assert NO_CRLS.usable_until(timedelta(days=7)) < now().timestamp()
+    assert NO_CRLS.usable_until([b"anybody"], timedelta(days=7)) < now().timestamp()
+    assert NO_CRLS.usable_until([], timedelta(days=7)) < now().timestamp()

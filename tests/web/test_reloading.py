@@ -6,15 +6,17 @@ import os
 import ssl
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from keystead.errors import Distrusted
 from keystead.pki.certificates import to_pem
+from keystead.pki.revocation import crl_to_pem
 from tests.tls.doors import until
 from tests.tls.rawclient import RawClient, alert_of
-from tests.tls.throwaway import Environment, Pair
+from tests.tls.throwaway import Environment, Pair, now
 from tests.web.apps import Slow, Uploads, begin_upload, get, read_answer, whoami
 
 
@@ -206,6 +208,19 @@ def test_a_list_by_a_forger_is_not_accepted(serve: Any, folder: Any, dev: Enviro
         reloads(served)
         numbers = served.log.events("reloaded")[0]["crl_numbers"]
     assert set(numbers.values()) == {2}
+
+
+def test_a_stale_list_that_a_stranger_appended_shuts_nobody_out(
+    serve: Any, folder: Any, dev: Environment, alice: Pair
+) -> None:
+    made = now() - timedelta(days=99)
+    junk = Environment(dev.trust_domain).crls(made=made, lifetime=timedelta(days=1))
+    with serve(whoami) as served, served.client(alice) as client:
+        folder.write("crl.pem", dev.crl_pem(number=2) + crl_to_pem(*junk))
+        reloads(served)
+        assert get(client).status == 200
+        with served.client(alice) as another:
+            assert get(another).status == 200
 
 
 def test_a_pair_that_does_not_fit_leaves_the_last_good_in_force(

@@ -17,7 +17,7 @@ from OpenSSL import SSL, crypto
 from OpenSSL.crypto import X509StoreFlags
 
 from keystead.errors import BadInput
-from keystead.pki.certificates import load_certificates
+from keystead.pki.certificates import load_certificates, subject_key_id
 from keystead.pki.expiry import CRL_GRACE
 from keystead.pki.keys import load_private_pem
 from keystead.pki.names import TrustDomain
@@ -113,7 +113,11 @@ def server_context(
     _trust(context, credentials.anchors, crls)
     context.set_verify(
         SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
-        verify_callback(crls.usable_until(grace), time.time),
+        verify_callback(
+            # The list of a CA that only a client's chain brings: its age is looked at by `tls.standing`.
+            crls.usable_until(map(subject_key_id, credentials.authorities()), grace),
+            time.time,
+        ),
     )
     context.set_verify_depth(VERIFY_DEPTH)
     return context

@@ -68,14 +68,17 @@ class CrlSet:
         return issuer in self.lists
 
     def stale(self, now: datetime) -> tuple[ListInForce, ...]:
-        """Those past their nextUpdate."""
-        return tuple(entry for entry in self.lists.values() if entry.next_update <= now)
+        """Those of known issuers past their nextUpdate: anybody can add one of an issuer of their own."""
+        return tuple(entry for entry in self.lists.values() if entry.verified and entry.next_update <= now)
 
-    def usable_until(self, grace: timedelta) -> float:
-        """Unix seconds until which the set lets anybody in: the first nextUpdate, and ``grace``."""
-        return (
-            min((e.next_update.timestamp() for e in self.lists.values()), default=0.0) + grace.total_seconds()
-        )
+    def usable_until(self, issuers: Iterable[bytes], grace: timedelta) -> float:
+        """Unix seconds until which the lists of ``issuers`` let anybody in: first nextUpdate, and ``grace``.
+
+        Long past where there is no list of one of them.
+        """
+        found = [self.lists.get(issuer) for issuer in issuers]
+        first = min((entry.next_update.timestamp() if entry else 0.0 for entry in found), default=0.0)
+        return first + grace.total_seconds()
 
 
 NO_CRLS = CrlSet(MappingProxyType({}))
@@ -113,6 +116,8 @@ def advance(
             continue
         try:
             entry = _examine(crl, known.get(issuer_key(crl)), now)
+            if in_force is not None and entry.verified and not in_force.verified:
+                in_force = None  # whose number anybody may have made up
             _check_number(entry, in_force, floors.get(entry.issuer, 0))
         except KeysteadError as refusal:
             refusals.append(refusal)

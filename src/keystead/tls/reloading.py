@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from keystead.errors import Distrusted, KeysteadError, NotThere
+from keystead.pki.certificates import subject_key_id
 from keystead.pki.expiry import CRL_GRACE, in_words, when
 from keystead.tls.contexts import InForce, ServerCredentials
 from keystead.tls.crlfile import CrlFile
@@ -65,7 +66,8 @@ def begin(source: CredentialSource, now: datetime, *, grace: timedelta = CRL_GRA
             mend="bring crl.pem from the CA, which holds both: keystead ca crl --out crl.pem   (there)",
             code="crl-missing",
         )
-    if now.timestamp() >= taken.crls.usable_until(grace):
+    issuers = map(subject_key_id, credentials.authorities())
+    if now.timestamp() >= taken.crls.usable_until(issuers, grace):
         raise _stale(source.crl, taken.crls, now, grace)
     in_force = InForce.of(credentials, taken.crls, grace=grace)
     return Reloaded(in_force, (*_remember(file, taken.crls), *staleness(source, in_force, now)))

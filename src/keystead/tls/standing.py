@@ -37,7 +37,8 @@ class Standing:
             self._checked = current
             self._finding = _look_up(self._chain, current)
             last = min(certificate.not_valid_after_utc for certificate in self._chain)
-            self._until = min(last.timestamp(), current.crls.usable_until(current.grace))
+            issuers = map(issuer_id, self._chain)
+            self._until = min(last.timestamp(), current.crls.usable_until(issuers, current.grace))
         if self._finding is None and now >= self._until:
             return _out_of_date(self._chain, datetime.fromtimestamp(now, UTC))
         return self._finding

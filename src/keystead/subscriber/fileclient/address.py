@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from keystead.errors import KeysteadError, WrongUsage
+from keystead.errors import BadInput, KeysteadError, WrongUsage
 from keystead.machine.files import read_bounded, write_atomic
+from keystead.pki.names import HostNames
 
 VARIABLE: Final = "KEYSTEAD_SERVER"
 DEFAULT: Final = "https://localhost:8443"
@@ -53,6 +54,10 @@ class ServerAddress:
             raise _no_address(text, f"{parts.scheme}:// is not mutual TLS")
         if not host or parts.path not in _PATHS or parts.query or parts.fragment:
             raise _no_address(text, "it must name a host and a port, and nothing beyond")
+        try:
+            HostNames.of([host])
+        except BadInput:
+            raise _no_address(text, f"{host!r} is neither a DNS name nor an IP address") from None
         return cls(host, port or (_USUAL_PORT if is_short else 443))
 
     @property

@@ -37,8 +37,11 @@ class Channel:
     def send(self, event: h11.Event) -> None:
         """Send an event; the block of an `h11.Data` goes out as it is."""
         self.tls.settimeout(_SEND_SECONDS)
-        for piece in self._http.send_with_data_passthrough(event) or ():
-            self.tls.sendall(piece)
+        if isinstance(event, h11.Data):
+            for piece in self._http.send_with_data_passthrough(event) or ():
+                self.tls.sendall(piece)
+        elif octets := self._http.send(event):
+            self.tls.sendall(octets)
 
     def receive(self, seconds: float, wanted: int = 1) -> h11.Event:
         """The next event; `TimeoutError` where nothing comes within ``seconds``.

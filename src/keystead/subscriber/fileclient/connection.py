@@ -5,6 +5,7 @@ Not here: what is asked for (`sending`, `fetching`, `session`).
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from keystead.errors import BadInput, KeysteadError, Unavailable
 from keystead.machine.clock import Clock
 from keystead.subscriber.fileclient.address import ServerAddress
 from keystead.subscriber.fileclient.channel import Channel
-from keystead.tls.alerts import Attempt
+from keystead.tls.alerts import Attempt, alert_of
 from keystead.tls.client import MutualContext
 from keystead.tls.failures import explained
 from keystead.wire.problems import MAX_DOCUMENT, Problem
@@ -129,16 +130,18 @@ class Connection:
 
     def _request(self, channel: Channel, method: str, target: str, fields: Fields, body: Body | None) -> Head:
         all_fields = [("Host", self.address.authority), ("User-Agent", "keystead"), *fields]
-        if body is None:
+        if body is not None:
+            all_fields.append(("Content-Length", str(body.length)))
+            if body.length >= _ASK_FIRST:
+                all_fields.append(("Expect", "100-continue"))
+        try:
             channel.send(h11.Request(method=method, target=target, headers=all_fields))
-            channel.send(h11.EndOfMessage())
-            return _head(channel, _STALL_SECONDS)
-        all_fields.append(("Content-Length", str(body.length)))
-        if body.length >= _ASK_FIRST:
-            all_fields.append(("Expect", "100-continue"))
-        channel.send(h11.Request(method=method, target=target, headers=all_fields))
-        early = _go_ahead(channel) if body.length >= _ASK_FIRST else None
-        return early or _send_body(channel, body) or _head(channel, _COMMIT_SECONDS)
+            early = _send_body(channel, body) if body is not None else None
+            if early is None:
+                channel.send(h11.EndOfMessage())
+        except OSError as error:
+            early = _last_words(channel, error)
+        return early or _head(channel, _STALL_SECONDS if body is None else _COMMIT_SECONDS)
 
     def _blocks(self, channel: Channel, head: Head) -> Iterator[bytes]:
         remaining = head.length
@@ -182,15 +185,13 @@ def _go_ahead(channel: Channel) -> Head | None:
 
 def _send_body(channel: Channel, body: Body) -> Head | None:
     """Send it; the answer's head where that comes before the end."""
-    try:
-        for block in body.blocks():
-            channel.send(h11.Data(data=block))  # type: ignore[arg-type]  # passed through as it is
-            event = channel.poll()
-            if event is not None and not isinstance(event, h11.InformationalResponse):
-                return _as_head(event)
-        channel.send(h11.EndOfMessage())
-    except OSError as error:
-        return _last_words(channel, error)
+    if body.length >= _ASK_FIRST and (head := _go_ahead(channel)) is not None:
+        return head
+    for block in body.blocks():
+        channel.send(h11.Data(data=block))  # type: ignore[arg-type]  # passed through as it is
+        event = channel.poll()
+        if event is not None and not isinstance(event, h11.InformationalResponse):
+            return _as_head(event)
     return None
 
 
@@ -198,7 +199,9 @@ def _last_words(channel: Channel, error: OSError) -> Head:
     """The answer of a server that has stopped reading, or the alert (raised); without any, ``error``."""
     try:
         return _head(channel, _CONTINUE_SECONDS)
-    except (TimeoutError, h11.RemoteProtocolError):
+    except ssl.SSLError as reason:
+        raise (reason if alert_of(reason) is not None else error) from None
+    except (OSError, h11.RemoteProtocolError):
         raise error from None
 
 

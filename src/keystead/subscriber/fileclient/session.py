@@ -92,9 +92,10 @@ def _ask_who(connection: Connection) -> Caller:
     try:
         return Caller.parse(connection.ask("GET", WHOAMI).body)
     except (BadInput, Unavailable) as error:
-        if error.code == "bad-answer" or error.code.startswith("http-"):
-            raise _no_keystead(connection.address, error) from None
-        raise
+        if error.code != "bad-answer" and not error.code.startswith("http-"):
+            raise
+        connection.close()
+        raise _no_keystead(connection.address, error) from None
 
 
 def _no_keystead(address: ServerAddress, error: KeysteadError) -> KeysteadError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final, Generic, TypeVar
@@ -43,8 +44,9 @@ def transfer(
         waiting.put(job)
     count = min(PARALLEL, len(jobs))
     connections = [session.first, *(session.connect() for _ in range(count - 1))][:count]
-    with ThreadPoolExecutor(max(1, count)) as pool:
+    with ExitStack() as at_end, ThreadPoolExecutor(max(1, count)) as pool:
         for connection in connections:
+            at_end.callback(connection.close)  # after the pool's threads have ended
             pool.submit(_work_off, connection, waiting, done, work)
         try:
             for _ in jobs:
@@ -52,10 +54,11 @@ def transfer(
                 if isinstance(outcome, BaseException):
                     raise outcome
                 yield outcome
-        finally:
+        except BaseException:
             _empty(waiting)
             for connection in connections:
                 connection.abort()
+            raise
 
 
 def _work_off(

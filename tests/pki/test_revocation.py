@@ -124,6 +124,26 @@ def test_what_is_no_list_is_refused_by_its_files_name(data: bytes) -> None:
         load_crls(data, "crl.pem")
 
 
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        x509.AuthorityKeyIdentifier(None, None, None),
+        x509.AuthorityKeyIdentifier(
+            None, [x509.DirectoryName(CA.issuing.certificate.subject)], CA.issuing.certificate.serial_number
+        ),
+    ],
+    ids=["empty", "name and serial number"],
+)
+def test_a_list_that_names_no_key_is_refused(identifier: x509.AuthorityKeyIdentifier) -> None:
+    forger = key("forger")
+    builder = x509.CertificateRevocationListBuilder(CA.issuing.certificate.subject, NOW, NOW + DAY, [])
+    builder = builder.add_extension(x509.CRLNumber(9), critical=False)
+    forged = builder.add_extension(identifier, critical=False).sign(forger, digest_for(forger))
+    with pytest.raises(BadInput, match="no revocation list that can be read") as refused:
+        load_crls(crl_to_pem(CA.crl(CA.issuing), forged), "crl.pem")
+    assert "by which key" in refused.value.why
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_parser_fail_otherwise_than_by_refusing(data: bytes) -> None:
     with pytest.raises(BadInput):

@@ -155,8 +155,14 @@ def crl_number(crl: x509.CertificateRevocationList) -> int:
 
 
 def issuer_key(crl: x509.CertificateRevocationList) -> bytes:
-    """The key identifier of the list's issuer (RFC 5280, section 5.2.1): what tells two issuers apart."""
-    return crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier or b""
+    """The key identifier of the list's issuer (RFC 5280, section 5.2.1): what tells two issuers apart.
+
+    Raises `ValueError` where there is none: OpenSSL would take such a list for that of any CA of its name.
+    """
+    key_id = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    if not key_id:
+        raise ValueError("it does not say by which key it was signed")
+    return key_id
 
 
 def next_update(crl: x509.CertificateRevocationList) -> datetime:

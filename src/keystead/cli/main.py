@@ -44,6 +44,8 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; exit 0 when done, 1 when refused or failed, 2 for wrong usage."""
+    # Before OpenSSL is loaded, which reads it: what TLS does here is nobody else's configuration.
+    os.environ.pop("OPENSSL_CONF", None)
     if not sys.warnoptions:
         # Libraries warn about odd certificates of other people; what matters of it, we say ourselves.
         warnings.simplefilter("ignore")

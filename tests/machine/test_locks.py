@@ -59,3 +59,9 @@ def test_the_lock_file_is_private_and_never_a_link(tmp_path: Path) -> None:
         pass
     with pytest.raises(NotThere), hold(tmp_path / "gone" / "lock", "x"):
         pass
+
+
+def test_a_pipe_is_no_lock(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(Unavailable, match="lock"), hold(tmp_path / "lock", "x", wait=AT_ONCE):
+        pass

@@ -32,8 +32,9 @@ def hold(path: Path, purpose: str, *, wait: timedelta = timedelta(seconds=10)) -
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
     try:
         _acquire(descriptor, path, wait)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()}: {purpose}".encode()[:_HOLDER_LIMIT], 0)
+        with told(path, "lock"):  # it may be a pipe, or the disk full
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()}: {purpose}".encode()[:_HOLDER_LIMIT], 0)
         yield
     finally:
         os.close(descriptor)

@@ -15,8 +15,8 @@ try:
     main()
 except SystemExit:
     pass
-import ssl
-print(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).minimum_version.name)
+from OpenSSL import SSL
+SSL.Context(SSL.TLS_METHOD)
 """
 
 
@@ -24,7 +24,7 @@ print(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).minimum_version.name)
 def test_a_configuration_of_openssl_in_the_environment_has_no_say(tmp_path: Path) -> None:
     hostile = tmp_path / "openssl.cnf"
     hostile.write_text(
-        "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nNoSuchCommand = 1\n"
+        "openssl_conf = a\nconfig_diagnostics = 1\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nNoSuchCommand = 1\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", RUN_THEN_USE_OPENSSL],

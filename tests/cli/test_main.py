@@ -24,7 +24,8 @@ SSL.Context(SSL.TLS_METHOD)
 def test_a_configuration_of_openssl_in_the_environment_has_no_say(tmp_path: Path) -> None:
     hostile = tmp_path / "openssl.cnf"
     hostile.write_text(
-        "openssl_conf = a\nconfig_diagnostics = 1\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nNoSuchCommand = 1\n"
+        "openssl_conf = a\nconfig_diagnostics = 1\n"
+        "[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nNoSuchCommand = 1\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", RUN_THEN_USE_OPENSSL],

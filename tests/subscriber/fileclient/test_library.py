@@ -68,4 +68,4 @@ def test_the_face_has_what_it_says() -> None:
         assert getattr(keystead, name) is not None
     assert keystead.__version__.count(".") == 2
     with pytest.raises(AttributeError):
-        _ = keystead.nonsense  # type: ignore[attr-defined]
+        _ = keystead.nonsense

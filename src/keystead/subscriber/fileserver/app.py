@@ -73,6 +73,7 @@ class Files:
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store = store
         self._ledger = ledger
+        self._listing = asyncio.Semaphore(1)  # long lists, asked for side by side, left no thread for files
         self.verbs: Mapping[str, Callable[[Shelf, str, Request], Awaitable[Response]]] = {
             "GET": self._read,
             "HEAD": self._read,
@@ -82,8 +83,9 @@ class Files:
 
     async def index(self, request: Request) -> Response:
         """All files of the caller."""
-        entries = await asyncio.to_thread(lambda: tuple(self._shelf(request).entries()))
-        return as_json(list_to_json(entries), headers={"cache-control": "private, no-store"})
+        async with self._listing:
+            body = await asyncio.to_thread(lambda: list_to_json(self._shelf(request).entries()))
+        return as_json(body, headers={"cache-control": "private, no-store"})
 
     async def one(self, request: Request) -> Response:
         """One file: the method says what is done with it."""

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from starlette.datastructures import Headers
 
@@ -17,6 +18,10 @@ from keystead.subscriber.fileserver.answers import BLOCK
 from keystead.subscriber.fileserver.incoming import Incoming, begin
 from keystead.subscriber.fileserver.limits import Admission
 from keystead.wire.files import parse_digest_field
+
+_MOST: Final = 4 * BLOCK
+"""Octets gathered while the disk is busy: fewer and larger blocks for a fast sender. A slow one, of whom
+there may be many, never gathers more than `BLOCK`."""
 
 
 def check_headers(headers: Headers) -> None:
@@ -65,7 +70,8 @@ async def receive_into(file: Incoming, body: AsyncIterator[bytes], admission: Ad
         async for chunk in body:
             gathered.append(chunk)
             size += len(chunk)
-            if size >= BLOCK:
+            is_idle = writing is None or writing.done()
+            if size >= _MOST or (size >= BLOCK and is_idle):
                 if writing is not None:
                     await writing
                 writing = loop.run_in_executor(None, _write, file, gathered, admission)

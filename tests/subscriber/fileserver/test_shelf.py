@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from keystead.subscriber.fileserver.conditions import Conditions
 from keystead.subscriber.fileserver.digests import Digests
 from keystead.subscriber.fileserver.incoming import begin
 from keystead.subscriber.fileserver.shelf import Shelf, open_store
+from keystead.wire.files import Entry
 from tests.subscriber.fileserver.callers import DOMAIN, in_pieces
 
 ALICE = Identity(DOMAIN, "client", "alice")
@@ -198,3 +200,26 @@ def test_without_extended_attributes_the_process_remembers(
     monkeypatch.setattr(os, "getxattr", unsupported)
     put(shelf, "f", b"hello")
     test_a_digest_is_made_once(shelf, monkeypatch)
+
+
+def test_many_lists_at_once_leave_a_thread_for_files(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_end = threading.Event()
+
+    def long(_: Shelf) -> Iterator[Entry]:
+        may_end.wait(30)
+        return iter(())
+
+    monkeypatch.setattr(Shelf, "entries", long)
+
+    async def many() -> None:
+        lists = [asyncio.create_task(server.ask("GET", "/files/")) for _ in range(40)]
+        try:
+            await asyncio.sleep(0)
+            async with asyncio.timeout(10):
+                answer = await server.as_("bob").ask("PUT", "/files/f", content=b"hello")
+        finally:
+            may_end.set()
+        assert answer.status_code == 201
+        assert {answer.status_code for answer in await asyncio.gather(*lists)} == {200}
+
+    asyncio.run(many())

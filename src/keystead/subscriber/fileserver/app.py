@@ -84,6 +84,8 @@ class Files:
     async def index(self, request: Request) -> Response:
         """All files of the caller."""
         async with self._listing:
+            if await request.is_disconnected():
+                return _CLIENT_GONE
             body = await asyncio.to_thread(lambda: list_to_json(self._shelf(request).entries()))
         return as_json(body, headers={"cache-control": "private, no-store"})
 

@@ -81,6 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Races beside other people's programs."
     )
+    # Without a NAME argparse looks for the empty list itself among the choices.
     parser.add_argument("names", metavar="NAME", nargs="*", choices=[*RACES, []], help=", ".join(RACES))
     parser.add_argument("--quick", action="store_true", help="small amounts: whether it runs, not how fast")
     parser.add_argument("--record", action="store_true", help=f"append to bench/{RESULTS.name}")

@@ -70,11 +70,10 @@ class Race:
                 f"| {name} | {self.wall(name):.3f} | {self.amount / self.wall(name):,.0f} |"
                 f" {self.cpu(name):.3f} | {speed:.2f}× | {cpu:.2f}× |"
             )
-        raw = {
-            name: [f"{sample.wall:.3f}/{sample.cpu:.3f}" for sample in samples]
-            for name, samples in self.samples.items()
-        }
-        return "\n".join([*lines, "", f"raw seconds, clock/CPU: `{raw}`", ""])
+        lines += ["", "Each round, seconds on the clock / of CPU:"]
+        for name, samples in self.samples.items():
+            lines.append(f"- {name}: " + ", ".join(f"{it.wall:.3f} / {it.cpu:.3f}" for it in samples))
+        return "\n".join([*lines, ""])
 
 
 def timed(work: Callable[[], object], server: int | None = None) -> Sample:

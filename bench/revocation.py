@@ -72,11 +72,10 @@ def _pauses(stage: Stage, load: LoadGenerator, server: Server, entries: int, rou
             for name, streams in (("nothing else happens", quiet), ("a swap in mid-stream", swapped))
         ),
     ]
-    raw = {
-        name: [round(stream["longest_ms"], 1) for stream in streams]
-        for name, streams in (("quiet", quiet), ("swap", swapped))
-    }
-    return "\n".join([*lines, "", f"raw longest ms: `{raw}`", ""])
+    lines += ["", "Each round, longest ms:"]
+    for name, streams in (("quiet", quiet), ("with a swap", swapped)):
+        lines.append(f"- {name}: " + ", ".join(f"{stream['longest_ms']:.1f}" for stream in streams))
+    return "\n".join([*lines, ""])
 
 
 def _growing_lists(stage: Stage, entries: int, rounds: int) -> Iterator[bytes]:
@@ -228,7 +227,7 @@ def _get(connection: http.client.HTTPConnection) -> None:
     answer = connection.getresponse()
     body = answer.read()
     if answer.status not in (200, 404):  # of this client's there is no file: all the same, it is served
-        raise OSError(f"{answer.status} {json.loads(body).get('code', '')}")
+        raise OSError(f"HTTP {answer.status}, {json.loads(body)['type']}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from keystead.cli.progress import progress
 from keystead.cli.say import done, fail, next_steps, note, print_json, table
 from keystead.cli.sizes import in_words
 from keystead.errors import KeysteadError
+from keystead.machine.oserrors import told
 from keystead.pki.expiry import when
 from keystead.subscriber.fileclient.connection import Connection
 from keystead.subscriber.fileclient.fetching import fetch, list_files
@@ -62,7 +63,8 @@ def get(
     names: tuple[str, ...], out: Path, overwrite: bool, folder: Path, name: str | None, server: str | None
 ) -> None:
     """Fetch files; each appears whole, its digest verified, or not at all."""
-    out.mkdir(parents=True, exist_ok=True)
+    with told(out, "make"):
+        out.mkdir(parents=True, exist_ok=True)
     failed = 0
     with visit.visiting(folder, name, server) as session:
         with progress() as track:

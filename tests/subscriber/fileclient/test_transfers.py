@@ -155,6 +155,22 @@ def test_a_file_whose_digest_is_wrong_is_not_kept(server: Running, tmp_path: Pat
     assert list(out.iterdir()) == []
 
 
+def test_a_fetch_that_fails_here_leaves_a_connection_that_can_be_used(
+    server: Running, tmp_path: Path
+) -> None:
+    def fail(_: int) -> None:
+        raise BadInput("the disk is full")
+
+    with server.session() as session:
+        send(session.first, made(tmp_path, "f", b"x" * 3_000_000), silent)
+        (tmp_path / "out").mkdir()
+        with pytest.raises(BadInput) as caught:
+            fetch(session.first, "f", tmp_path / "out", fail, overwrite=False)
+        assert caught.value.what == "the disk is full"
+        assert len(list_files(session.first)) == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_file_that_is_not_there_is_said_in_the_servers_words(server: Running, tmp_path: Path) -> None:
     with server.session() as session, pytest.raises(KeysteadError) as caught:
         fetch(session.first, "f", tmp_path, silent, overwrite=False)

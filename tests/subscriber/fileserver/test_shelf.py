@@ -128,7 +128,7 @@ def test_many_uploads_of_one_name_are_never_mixed(shelf: Shelf) -> None:
 
 
 def test_what_a_killed_server_left_is_swept_at_the_next_start(shelf: Shelf, tmp_path: Path) -> None:
-    (shelf.folder / ".incoming-0123").write_bytes(b"half")
+    (shelf.folder / ".incoming-0123456789abcdef").write_bytes(b"half")
     put(shelf, "f", b"hello")
     open_store(tmp_path / "uploads", DOMAIN)
     assert visible(shelf) == ["f"]

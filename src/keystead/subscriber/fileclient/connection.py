@@ -6,7 +6,7 @@ Not here: what is asked for (`sending`, `fetching`, `session`).
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -24,6 +24,7 @@ from keystead.tls.failures import explained
 from keystead.wire.problems import MAX_DOCUMENT, Problem
 
 Fields = Sequence[tuple[str, str]]
+Blocks = Generator[bytes, None, None]
 
 _ASK_FIRST: Final = 128 * 1024
 """From this size on a body waits for the server's 100 (Continue): RFC 9110, section 10.1.1."""
@@ -89,8 +90,8 @@ class Connection:
         head, blocks = self._exchange(method, target, fields, body)
         return Answer(head, _whole(blocks, limit))
 
-    def stream(self, target: str, fields: Fields = ()) -> tuple[Head, Iterator[bytes]]:
-        """The head of the answer to a GET, and its body in blocks, to be read to the end."""
+    def stream(self, target: str, fields: Fields = ()) -> tuple[Head, Blocks]:
+        """The head of the answer to a GET, and its body in blocks, to be read to the end or closed."""
         return self._exchange("GET", target, fields, None)
 
     def server_chain(self) -> tuple[x509.Certificate, ...]:
@@ -110,9 +111,7 @@ class Connection:
         if channel is not None:
             channel.abort()
 
-    def _exchange(
-        self, method: str, target: str, fields: Fields, body: Body | None
-    ) -> tuple[Head, Iterator[bytes]]:
+    def _exchange(self, method: str, target: str, fields: Fields, body: Body | None) -> tuple[Head, Blocks]:
         with self._explained():
             channel = self._open()
             head = self._request(channel, method, target, fields, body)
@@ -143,19 +142,21 @@ class Connection:
             early = _last_words(channel, error)
         return early or _head(channel, _STALL_SECONDS if body is None else _COMMIT_SECONDS)
 
-    def _blocks(self, channel: Channel, head: Head) -> Iterator[bytes]:
-        remaining = head.length
-        while True:
-            with self._explained():
-                event = channel.receive(_STALL_SECONDS, remaining or 1)
-            if isinstance(event, h11.EndOfMessage):
-                break
-            assert isinstance(event, h11.Data)
-            if remaining is not None:
-                remaining -= len(event.data)
-            yield bytes(event.data)
-        if not channel.is_reusable():
-            self.close()
+    def _blocks(self, channel: Channel, head: Head) -> Blocks:
+        remaining, is_whole = head.length, False
+        try:
+            while not is_whole:
+                with self._explained():
+                    event = channel.receive(_STALL_SECONDS, remaining or 1)
+                if isinstance(event, h11.Data):
+                    if remaining is not None:
+                        remaining -= len(event.data)
+                    yield bytes(event.data)
+                else:
+                    is_whole = isinstance(event, h11.EndOfMessage)
+        finally:
+            if self._channel is channel and not (is_whole and channel.is_reusable()):
+                self.close()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -219,11 +220,12 @@ def _as_head(event: h11.Event) -> Head:
     return Head(event.status_code, fields)
 
 
-def _whole(blocks: Iterator[bytes], limit: int) -> bytes:
+def _whole(blocks: Blocks, limit: int) -> bytes:
     body = bytearray()
     for block in blocks:
         body += block
         if len(body) > limit:
+            blocks.close()
             raise BadInput(
                 "the server's answer is too long",
                 why=f"at most {limit:,} octets are read here",

@@ -6,13 +6,13 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from keystead.errors import AlreadyThere, BadInput
 from keystead.machine.files import PRIVATE
 from keystead.machine.oserrors import told
-from keystead.subscriber.fileclient.connection import Connection
+from keystead.subscriber.fileclient.connection import Connection, Head
 from keystead.subscriber.fileclient.sending import Report
 from keystead.wire.files import (
     MAX_ANSWER,
@@ -44,8 +44,8 @@ def fetch(connection: Connection, name: str, folder: Path, report: Report, *, ov
     if not overwrite:
         _check_absent(path)
     head, blocks = connection.stream(target_of(name))
-    wanted = parse_digest_field(head.fields.get("repr-digest", ""))
-    with _beside(path) as (descriptor, hidden):
+    with closing(blocks), _beside(path) as (descriptor, hidden):
+        wanted = _announced(head)
         size, hasher = 0, hashlib.sha256()
         for block in blocks:
             hasher.update(block)
@@ -64,6 +64,18 @@ def fetch(connection: Connection, name: str, folder: Path, report: Report, *, ov
             os.fsync(descriptor)
             _appear(hidden, path, overwrite=overwrite)
     return Receipt(name, size, wanted)
+
+
+def _announced(head: Head) -> bytes:
+    try:
+        return parse_digest_field(head.fields["repr-digest"])
+    except (KeyError, BadInput):
+        raise BadInput(
+            "the server does not say which SHA-256 the file has",
+            why="without it, nobody could tell whether it arrives as it is",
+            mend="check that the address is that of a keystead serve (--to URL)",
+            code="bad-answer",
+        ) from None
 
 
 def _check_absent(path: Path) -> None:

@@ -19,6 +19,7 @@ from keystead.errors import BadInput
 from keystead.machine.files import PRIVATE
 
 _PREFIX: Final = ".incoming-"
+_TOKEN: Final = 8
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -75,12 +76,12 @@ class Incoming:
 
 def begin(folder: Path) -> Incoming:
     """A new file in ``folder``, under a name that nobody asks for."""
-    return Incoming(folder / f"{_PREFIX}{secrets.token_hex(8)}")
+    return Incoming(folder / f"{_PREFIX}{secrets.token_hex(_TOKEN)}")
 
 
 def sweep(folder: Path) -> int:
     """Remove what a killed server left in ``folder``, but nothing that one still writes; how many it was."""
-    return sum(_remove_if_abandoned(path) for path in folder.glob(f"{_PREFIX}*"))
+    return sum(_remove_if_abandoned(path) for path in folder.glob(_PREFIX + "[0-9a-f]" * 2 * _TOKEN))
 
 
 def _remove_if_abandoned(path: Path) -> bool:

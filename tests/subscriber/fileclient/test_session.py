@@ -77,7 +77,7 @@ def test_an_expired_client_is_told_the_date(server: Running, subscribe: Subscrib
     error = refusal(server, "late")
     assert error.code == "expired"
     assert f"{end:%Y-%m-%d %H:%M:%S}" in error.why
-    assert "--renew" in error.mend
+    assert "keystead csr late" in error.mend
 
 
 def test_a_wrong_host_name_is_refused_by_the_client(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:

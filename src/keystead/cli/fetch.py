@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 
 import click
@@ -66,14 +67,12 @@ def get(
     with told(out, "make"):
         out.mkdir(parents=True, exist_ok=True)
     failed = 0
-    with visit.visiting(folder, name, server) as session:
-        with progress() as track:
+    with visit.visiting(folder, name, server) as session, progress() as track:
 
-            def work(connection: Connection, wanted: str) -> Receipt:
-                return fetch(connection, wanted, out, track(wanted, None), overwrite=overwrite)
+        def work(connection: Connection, wanted: str) -> Receipt:
+            return fetch(connection, wanted, out, partial(track, wanted), overwrite=overwrite)
 
-            outcomes = list(transfer(session, tuple(dict.fromkeys(names)), work))
-        for outcome in outcomes:
+        for outcome in transfer(session, tuple(dict.fromkeys(names)), work):
             if isinstance(outcome.result, KeysteadError):
                 failed += 1
                 fail(outcome.result)

@@ -34,7 +34,8 @@ def progress() -> Iterator[Track]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    # Lines of the result go above the bars, but only where they go to the terminal too.
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bars:
 
         def track(label: str, total: int | None) -> Report:
             task = bars.add_task(label, total=total)

@@ -29,14 +29,12 @@ def upload(files: tuple[Path, ...], folder: Path, name: str | None, server: str 
     _check_names(files)
     sizes = {path: size_of(path) for path in files}
     failed = 0
-    with visit.visiting(folder, name, server) as session:
-        with progress() as track:
+    with visit.visiting(folder, name, server) as session, progress() as track:
 
-            def work(connection: Connection, path: Path) -> Receipt:
-                return send(connection, path, track(path.name, sizes[path]))
+        def work(connection: Connection, path: Path) -> Receipt:
+            return send(connection, path, track(path.name, sizes[path]))
 
-            outcomes = list(transfer(session, files, work))
-        for outcome in outcomes:
+        for outcome in transfer(session, files, work):
             if isinstance(outcome.result, KeysteadError):
                 failed += 1
                 fail(outcome.result)

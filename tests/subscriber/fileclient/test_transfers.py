@@ -37,7 +37,7 @@ def test_what_is_sent_comes_back(server: Running, tmp_path: Path, size: int) -> 
         assert [entry.name for entry in list_files(session.first)] == ["f ü.bin"]
         out = tmp_path / "out"
         out.mkdir()
-        fetched = fetch(session.first, "f ü.bin", out, silent, overwrite=False)
+        fetched = fetch(session.first, "f ü.bin", out, lambda _: silent, overwrite=False)
     assert fetched == receipt
     assert (out / "f ü.bin").read_bytes() == content[:size]
     assert (out / "f ü.bin").stat().st_mode & 0o777 == 0o600
@@ -132,9 +132,9 @@ def test_a_file_that_is_there_is_overwritten_only_where_that_is_wanted(
     with server.session() as session:
         send(session.first, path, silent)
         with pytest.raises(AlreadyThere):
-            fetch(session.first, "f", out, silent, overwrite=False)
+            fetch(session.first, "f", out, lambda _: silent, overwrite=False)
         assert (out / "f").read_bytes() == b"old"
-        fetch(session.first, "f", out, silent, overwrite=True)
+        fetch(session.first, "f", out, lambda _: silent, overwrite=True)
     assert (out / "f").read_bytes() == b"new"
 
 
@@ -150,7 +150,7 @@ def test_a_file_whose_digest_is_wrong_is_not_kept(server: Running, tmp_path: Pat
 
         os.utime(stored, ns=(before.st_atime_ns, before.st_mtime_ns))
         with pytest.raises(BadInput) as caught:
-            fetch(session.first, "f", out, silent, overwrite=False)
+            fetch(session.first, "f", out, lambda _: silent, overwrite=False)
     assert caught.value.code == "digest-mismatch"
     assert list(out.iterdir()) == []
 
@@ -165,7 +165,7 @@ def test_a_fetch_that_fails_here_leaves_a_connection_that_can_be_used(
         send(session.first, made(tmp_path, "f", b"x" * 3_000_000), silent)
         (tmp_path / "out").mkdir()
         with pytest.raises(BadInput) as caught:
-            fetch(session.first, "f", tmp_path / "out", fail, overwrite=False)
+            fetch(session.first, "f", tmp_path / "out", lambda _: fail, overwrite=False)
         assert caught.value.what == "the disk is full"
         assert len(list_files(session.first)) == 1
     assert list((tmp_path / "out").iterdir()) == []
@@ -173,5 +173,5 @@ def test_a_fetch_that_fails_here_leaves_a_connection_that_can_be_used(
 
 def test_a_file_that_is_not_there_is_said_in_the_servers_words(server: Running, tmp_path: Path) -> None:
     with server.session() as session, pytest.raises(KeysteadError) as caught:
-        fetch(session.first, "f", tmp_path, silent, overwrite=False)
+        fetch(session.first, "f", tmp_path, lambda _: silent, overwrite=False)
     assert caught.value.code == "no-such-file"

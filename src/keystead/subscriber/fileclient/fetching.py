@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -25,6 +25,9 @@ from keystead.wire.files import (
     target_of,
 )
 
+Begin = Callable[[int | None], Report]
+"""Is told how long the file is, once that is known, and gives what is told of each step."""
+
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -34,7 +37,7 @@ def list_files(connection: Connection) -> tuple[Entry, ...]:
     return parse_list(answer.body)
 
 
-def fetch(connection: Connection, name: str, folder: Path, report: Report, *, overwrite: bool) -> Receipt:
+def fetch(connection: Connection, name: str, folder: Path, begin: Begin, *, overwrite: bool) -> Receipt:
     """Put the server's file ``name`` into ``folder``, mode 0600; what was written, verified.
 
     Raises `AlreadyThere` where a file of that name is there and not to be overwritten, and `BadInput` where
@@ -46,7 +49,7 @@ def fetch(connection: Connection, name: str, folder: Path, report: Report, *, ov
     head, blocks = connection.stream(target_of(name))
     with closing(blocks), _beside(path) as (descriptor, hidden):
         wanted = _announced(head)
-        size, hasher = 0, hashlib.sha256()
+        size, hasher, report = 0, hashlib.sha256(), begin(head.length)
         for block in blocks:
             hasher.update(block)
             with told(path, "write"):

@@ -80,6 +80,7 @@ def test_another_key_without_proof_needs_replace_which_revokes_the_old_at_once(
     machine.ok("ca", "sign", "again/alice.csr", "--replace", "--out", "outbox")
     old, new = recorded(machine, "alice")
     assert (old["state"], old["reason"], new["state"]) == ("revoked", "superseded", "good")
+    assert not json.loads(machine.ok("ca", "audit", "--json").out)["crl_is_behind"]
 
 
 def test_the_same_csr_again_gives_the_certificate_that_was_recorded(

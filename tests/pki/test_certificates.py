@@ -63,9 +63,9 @@ def test_other_blocks_of_a_bundle_are_passed_over() -> None:
         (b"", "it is empty"),
         (private_pem(key()), "a private key"),
         (csr_pem(), "it is a CSR"),
-        (to_pem(LEAF)[:300], "the parser says"),
-        (LEAF.public_bytes(Encoding.DER)[:-1], "the parser says"),
-        (b"hello", "the parser says"),
+        (to_pem(LEAF)[:300], "damaged"),
+        (LEAF.public_bytes(Encoding.DER)[:-1], "damaged"),
+        (b"hello", "damaged"),
     ],
 )
 def test_what_is_no_certificate_is_refused_by_its_files_name(data: bytes, why: str) -> None:

@@ -158,7 +158,8 @@ def test_an_expired_server_is_named_with_its_date(own: ClientCredentials, dev: E
     late = dev.leaf("web", "server", lifetime=timedelta(seconds=-1)).certificate
     error = explain(unverified(10), Attempt("localhost", 8443, own, now()), seen(late))
     assert f"'web' ended on {late.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC" in error.why
-    assert "keystead csr web --renew" in error.mend
+    assert "keystead csr web --profile server" in error.mend
+    assert "--renew" not in error.mend  # which refuses what has expired
 
 
 def test_a_wrong_name_is_told_beside_the_right_ones(own: ClientCredentials, server_pair: Pair) -> None:

@@ -86,7 +86,7 @@ def found(
         make_private_folder(part)
         try:
             founders = _make_founders(config, clock())
-            _store_keys(part, founders, secrets)
+            _store_keys(part, founders, secrets, called=f"the CA keys of {config.environment}")
             _write_files(part, config, founders)
             with open_claims(home.claims) as claims:
                 _claim(claims, config.environment, founders)
@@ -181,9 +181,10 @@ def _row(certificate: x509.Certificate, kind: Kind, issuer_serial: str, now: dat
     )
 
 
-def _store_keys(part: Path, founders: Founders, secrets: Secrets | None) -> None:
+def _store_keys(part: Path, founders: Founders, secrets: Secrets | None, *, called: str) -> None:
     if secrets is not None:
-        seal_keys(part, {ROOT: founders.root_key, ISSUING: founders.issuing_key}, secrets)
+        keys = {ROOT: founders.root_key, ISSUING: founders.issuing_key}
+        seal_keys(part, keys, secrets, called=called)
         return
     write_unsealed(part, ROOT, founders.root_key)
     write_unsealed(part, ISSUING, founders.issuing_key)

@@ -63,9 +63,8 @@ class Counter:
         self._folders = folders
         self._root = to_pem(charter.root)
         self._issuing = to_pem(charter.issuing)
-        self._crls = read_bounded(charter.crl_path, MAX_CRL_OCTETS)
+        self._crl_path = charter.crl_path
         self._owners: dict[Path, Identity] = {}
-        self._furnished: set[Path] = set()
 
     def hand_out(self, answers: Sequence[Signed | Repeated]) -> list[HandedOut]:
         """Write the files of ``answers``, durable on return; what was written stands at their places.
@@ -94,14 +93,16 @@ class Counter:
     def _files(
         self, answers: Sequence[Signed | Repeated], handed: Sequence[HandedOut]
     ) -> Iterator[tuple[Path, bytes]]:
+        crls = read_bounded(self._crl_path, MAX_CRL_OCTETS)
+        furnished: set[Path] = set()
         for answer, files in zip(answers, handed, strict=True):
             leaf = to_pem(x509.load_der_x509_certificate(answer.certificate.der))
             chain = leaf + self._issuing
             if files.certificate is not None:
                 yield files.certificate, chain
-            yield files.bundle, chain + self._root + self._crls
+            yield files.bundle, chain + self._root + crls
             folder = files.bundle.parent
-            if folder not in self._furnished:
-                self._furnished.add(folder)
+            if folder not in furnished:
+                furnished.add(folder)
                 yield folder / "ca.crt", self._root
-                yield folder / "crl.pem", self._crls
+                yield folder / "crl.pem", crls

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -17,6 +18,7 @@ from keystead.cli.say import done, fields, next_steps, warn
 from keystead.cli.sizes import Size
 from keystead.errors import NotThere, WrongUsage
 from keystead.machine.clock import system_clock
+from keystead.machine.files import PRIVATE
 from keystead.machine.oserrors import told
 from keystead.pki.certificates import host_names
 from keystead.pki.expiry import in_words
@@ -70,11 +72,37 @@ _COUNT = click.IntRange(min=1)
 @click.option("--quota", type=Size(), help="What one identity may store in all.  [default: no limit]")
 @click.option("--keep-free", type=Size(), default=_UPLOADS.spare, help="Disk left alone.  [default: 1g]")
 @click.option("--max-head", type=Size(), default=_LIMITS.head, help="A request's head.  [default: 32k]")
-@click.option("--handshake-timeout", type=_SECONDS, default=_LIMITS.handshake_seconds, show_default=True)
-@click.option("--head-timeout", type=_SECONDS, default=_LIMITS.head_seconds, show_default=True)
-@click.option("--stall-timeout", type=_SECONDS, default=_LIMITS.stall_seconds, show_default=True)
-@click.option("--stop-timeout", type=_SECONDS, default=_LIMITS.stop_seconds, show_default=True)
-@click.option("--max-connections", type=_COUNT, default=_LIMITS.connections, show_default=True)
+@click.option(
+    "--handshake-timeout",
+    type=_SECONDS,
+    default=_LIMITS.handshake_seconds,
+    show_default=True,
+    help="From the connection to the finished handshake.",
+)
+@click.option(
+    "--head-timeout",
+    type=_SECONDS,
+    default=_LIMITS.head_seconds,
+    show_default=True,
+    help="For a request's head, and the wait between two.",
+)
+@click.option(
+    "--stall-timeout",
+    type=_SECONDS,
+    default=_LIMITS.stall_seconds,
+    show_default=True,
+    help="A body or a reader without progress.",
+)
+@click.option(
+    "--stop-timeout",
+    type=_SECONDS,
+    default=_LIMITS.stop_seconds,
+    show_default=True,
+    help="For what still runs at SIGTERM.",
+)
+@click.option(
+    "--max-connections", type=_COUNT, default=_LIMITS.connections, show_default=True, help="At once, in all."
+)
 @click.option("--max-per-address", type=_COUNT, default=_LIMITS.connections_per_address, show_default=True)
 def serve(
     application: str | None,
@@ -128,9 +156,15 @@ def serve(
         stream = sys.stderr
         if log is not None:
             with told(log, "write"):
-                stream = stack.enter_context(log.open("a", buffering=1))
+                stream = stack.enter_context(_private_log(log))
         run_server(app, found.source, listen=listen, limits=limits, log=stream, on_ready=tell)
     done("stopped")
+
+
+def _private_log(path: Path) -> TextIO:
+    """The log to append to, readable by its owner alone: it tells who was here, and from where."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    return os.fdopen(descriptor, "a", buffering=1, encoding="utf-8")
 
 
 def _load(application: str) -> Any:

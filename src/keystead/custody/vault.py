@@ -31,13 +31,16 @@ class Sealing(StrEnum):
     IDENTITY = "identity"
 
 
-def seal_keys(folder: Path, keys: Mapping[str, PrivateKey], secrets: Secrets) -> Sealing:
+def seal_keys(
+    folder: Path, keys: Mapping[str, PrivateKey], secrets: Secrets, *, called: str | None = None
+) -> Sealing:
     """Write each key to ``folder``/STEM.key.age, which must not exist; what they are sealed with.
 
-    One secret for all, as `Secrets.for_sealing` finds it. Raises `AlreadyThere`, `Unavailable` (memory,
+    A person who is asked for a passphrase is told what it is for by ``called``, or by stems and folder. One
+    secret for all, as `Secrets.for_sealing` finds it. Raises `AlreadyThere`, `Unavailable` (memory,
     disk), and what looking for the secret raises.
     """
-    secret = secrets.for_sealing(f"{' and '.join(keys)} in {folder}")
+    secret = secrets.for_sealing(called or f"{' and '.join(keys)} in {folder}")
     plain = [(_sealed(folder, stem), private_pem(key)) for stem, key in keys.items()]
     if isinstance(secret, AgeIdentity):
         sealed = [identities.seal(data, secret) for _, data in plain]

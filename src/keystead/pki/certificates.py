@@ -35,10 +35,10 @@ def load_certificates(data: bytes, source: str) -> tuple[x509.Certificate, ...]:
             certificate.public_key()
             _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.serial_number)
             _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-    except Exception as error:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
+    except Exception:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
         raise BadInput(
             f"{source} holds no certificate that can be read",
-            why=_why_unreadable(data, error),
+            why=_why_unreadable(data),
             mend=f"look at it with: keystead show {source}",
             code="bad-certificate",
         ) from None
@@ -52,14 +52,14 @@ def load_certificate(data: bytes, source: str) -> x509.Certificate:
     return load_certificates(data, source)[0]
 
 
-def _why_unreadable(data: bytes, error: Exception) -> str:
+def _why_unreadable(data: bytes) -> str:
     if not data.strip():
         return "it is empty"
     if b"PRIVATE KEY-----" in data:
         return "it holds a private key; a certificate begins with -----BEGIN CERTIFICATE-----"
     if b"CERTIFICATE REQUEST-----" in data:
         return "it is a CSR: what is sent to the CA, not what comes back"
-    return f"the parser says: {error}"
+    return "it is damaged, or no certificate in PEM or DER"
 
 
 def to_pem(*certificates: x509.Certificate) -> bytes:

@@ -110,8 +110,8 @@ def parse(data: bytes, source: str) -> CertificateRequest:
         return _read(csr)
     except BadInput as error:
         raise _unreadable(source, error.what) from None
-    except Exception as error:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
-        raise _unreadable(source, _why(data, error)) from None
+    except Exception:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
+        raise _unreadable(source, _why(data)) from None
 
 
 def _load(data: bytes) -> x509.CertificateSigningRequest:
@@ -218,12 +218,12 @@ def _proof(csr: x509.CertificateSigningRequest) -> RenewalProof | None:
         return None
 
 
-def _why(data: bytes, error: Exception) -> str:
+def _why(data: bytes) -> str:
     if not data.strip():
         return "it is empty"
     if b"BEGIN CERTIFICATE-----" in data:
         return "it is a certificate; a CSR begins with -----BEGIN CERTIFICATE REQUEST-----"
-    return f"the parser says: {error}"
+    return "it is damaged, or no CSR in PEM or DER"
 
 
 def _unreadable(source: str, why: str) -> BadInput:

@@ -126,8 +126,11 @@ def load_crls(data: bytes, source: str) -> tuple[x509.CertificateRevocationList,
             crl_number(crl)
             issuer_key(crl)
             _ = (crl.issuer, crl.last_update_utc, crl.next_update_utc)
-    except Exception as error:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
-        raise _unreadable(source, f"the parser says: {error}") from None
+    except Exception:  # noqa: BLE001  the parser's errors are of many types; none may reach a user
+        raise _unreadable(
+            source,
+            "it is damaged, or no list in PEM or DER that says its number and by which key it was signed",
+        ) from None
     if not found:
         raise _unreadable(source, "it holds no -----BEGIN X509 CRL----- block")
     if len(found) > MAX_CRLS:

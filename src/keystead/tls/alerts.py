@@ -94,17 +94,17 @@ def _in_folder(own: ClientCredentials) -> str:
     return f"--dir {own.certificate_path.parent}"
 
 
-def _renew(own: ClientCredentials) -> str:
-    name = own.key_path.stem
-    return f"keystead csr {name} --renew {_in_folder(own)}; then have it signed, and keystead install"
+def _anew(own: ClientCredentials) -> str:
+    """What gives a subscriber a new key and certificate where the old ones prove nothing any more."""
+    name, folder = own.key_path.stem, own.key_path.parent
+    return (
+        f"mkdir -p -m 700 {folder}/old && mv {folder}/{name}.* {folder}/old/ && keystead csr {name}"
+        f" {_in_folder(own)}; then have it signed, and keystead install"
+    )
 
 
 def _replace(own: ClientCredentials) -> str:
-    name = own.key_path.stem
-    return (
-        f"ask the CA why; for a new one move {own.key_path} away, keystead csr {name} {_in_folder(own)},"
-        " and have it signed"
-    )
+    return f"ask the CA why; for a new one: {_anew(own)}"
 
 
 def _of_other_profile(own: ClientCredentials) -> str:
@@ -120,7 +120,7 @@ def _expired(attempt: Attempt, own: ClientCredentials) -> Meaning:
                 "this client: its certificate has expired",
                 f"{whose}{own.certificate_path} ended on {when(certificate.not_valid_after_utc)},"
                 f" and it is {when(attempt.now)}",
-                _renew(own),
+                _anew(own),
             )
     return Meaning(
         "crl-stale",

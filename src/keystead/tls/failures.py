@@ -231,10 +231,12 @@ def _wrong_host(attempt: Attempt, seen: tuple[x509.Certificate, ...]) -> tuple[s
         if others
         else ""
     )
+    name = common_name(seen[0]) or "server"
+    wanted = "".join(f" --san {host}" for host in (*names.texts, attempt.host))
     return (
         f"{attempt.host!r} was wanted, and the certificate has: {names}",
-        f"{near}on the server: keystead csr {common_name(seen[0]) or 'server'} --profile server"
-        f" --san {attempt.host}, and have it signed",
+        f"{near}on the server: keystead csr {name} --renew{wanted}; on the CA's machine: keystead ca sign"
+        f" {name}.csr{wanted}",
     )
 
 
@@ -261,7 +263,8 @@ def _expired(attempt: Attempt, seen: tuple[x509.Certificate, ...]) -> tuple[str,
     return (
         f"that of {common_name(ended[0])!r} ended on {when(ended[0].not_valid_after_utc)},"
         f" and it is {when(attempt.now)}",
-        f"on the server: keystead csr {common_name(seen[0])} --renew, have it signed, keystead install",
+        f"on the server: move {common_name(seen[0])}.* away, keystead csr {common_name(seen[0])} --profile"
+        " server, have it signed, keystead install",
     )
 
 

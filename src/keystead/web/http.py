@@ -103,6 +103,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called once the connection is gone, or can carry nothing more."""
         super().connection_lost(exc)
+        self._services.visitors.discard(self._visitor)
         self._deadline.end()
         self._let_go()
 

@@ -5,7 +5,7 @@ Not here: what may be issued (`decide`), and writing files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -47,13 +47,14 @@ def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> lis
     issuer_serial = authority.charter.issuing_serial
     issued = bench.issue(orders, now) if orders else []
     certificates = [_row(certificate, issuer_serial, now) for certificate in issued]
-    _record(authority, free, certificates, now)
+    replaced = _record(authority, free, certificates, now)
     for item, certificate in zip(free, certificates, strict=True):
         outcomes[item.case.number] = Signed(
             source=item.case.submission.source,
             identity=item.request.identity,
             certificate=certificate,
             left_out=item.request.left_out,
+            replaced=replaced[item.case.number],
             capped=item.request.capped
             or certificate.not_after < now.replace(microsecond=0) + item.request.lifetime,
         )
@@ -95,11 +96,13 @@ def _row(issued: IssuedCertificate, issuer_serial: str, now: datetime) -> Certif
 
 def _record(
     authority: Authority, granted: Sequence[Granted], certificates: Sequence[Certificate], now: datetime
-) -> None:
+) -> Mapping[int, tuple[str, ...]]:
+    """Record ``certificates``; what each case replaced, by its number."""
     with authority.inventory.writing() as tx:
         check_clock(tx, now)
         _refuse_barred(authority, certificates)
-        replaced = [serial for item in granted for serial in _replaced(tx, item.request, now)]
+        replaced = {item.case.number: _replaced(tx, item.request, now) for item in granted}
+        ended = [serial for serials in replaced.values() for serial in serials]
         writes.record(
             tx,
             [
@@ -107,7 +110,7 @@ def _record(
                 for item, certificate in zip(granted, certificates, strict=True)
             ],
         )
-        writes.revoke(tx, [Revocation(serial, now, SUPERSEDED) for serial in replaced])
+        writes.revoke(tx, [Revocation(serial, now, SUPERSEDED) for serial in ended])
         append(
             tx,
             [
@@ -124,24 +127,25 @@ def _record(
                 ),
                 *(
                     authority.entry("certificate.revoke", now, "ok", serial=serial, detail=SUPERSEDED)
-                    for serial in replaced
+                    for serial in ended
                 ),
             ],
         )
+    return replaced
 
 
-def _replaced(tx: Connection, request: ApprovedRequest, now: datetime) -> list[str]:
+def _replaced(tx: Connection, request: ApprovedRequest, now: datetime) -> tuple[str, ...]:
     """What ends where another key takes an identity over: all of other keys, not the newest alone."""
     if request.replaces is None:
-        return []
+        return ()
     found = reads.certificates_of_identity(tx, request.identity.name, request.identity.profile)
-    return [
+    return tuple(
         other.certificate.serial
         for other in found
         if other.revocation is None
         and other.certificate.not_after > now
         and other.certificate.key_fingerprint != request.key_fingerprint.hex
-    ]
+    )
 
 
 def _refuse_barred(authority: Authority, certificates: Sequence[Certificate]) -> None:

@@ -114,13 +114,17 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A submission that got a new certificate; ``left_out`` and ``capped`` are what the operator is told."""
+    """A submission that got a new certificate; ``left_out`` and ``capped`` are what the operator is told.
+
+    ``replaced`` are the serial numbers that were revoked for it, which a CRL has to tell now.
+    """
 
     source: str
     identity: Identity
     certificate: Certificate
     left_out: tuple[str, ...]
     capped: bool
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,12 @@ from keystead.pki.names import TrustDomain, slug
 
 DEFAULT_ORGANIZATION = "keystead"
 
+_KEEP_APART = {
+    Sealing.PASSPHRASE: "keep the passphrase apart from it",
+    Sealing.IDENTITY: "keep the age identity apart from it",
+    Sealing.NONE: "its keys are not sealed, so guard the copy as you guard this machine",
+}
+
 _SEALINGS = {
     Sealing.PASSPHRASE: "sealed with a passphrase",
     Sealing.IDENTITY: "sealed to an age identity",
@@ -105,7 +111,7 @@ def _compare(
     unsealed: bool,
 ) -> None:
     config = charter.configuration
-    sealed = sealing_of(charter.folder, ISSUING) is not Sealing.NONE
+    sealed = _sealing(charter) is not Sealing.NONE
     differences = [
         f"{option} is {there!r}, and {given!r} is asked for"
         for option, given, there in (
@@ -127,6 +133,10 @@ def _compare(
         )
 
 
+def _sealing(charter: Charter) -> Sealing:
+    return sealing_of(charter.folder, ISSUING)
+
+
 def _describe(charter: Charter) -> None:
     config = charter.configuration
     fields(
@@ -135,7 +145,7 @@ def _describe(charter: Charter) -> None:
             ("trust domain", config.trust_domain.value),
             ("root", f"until {when(charter.root.not_valid_after_utc)}"),
             ("issuing CA", f"until {when(charter.issuing.not_valid_after_utc)}"),
-            ("keys", f"{config.key_type}, {_SEALINGS[sealing_of(charter.folder, ISSUING)]}"),
+            ("keys", f"{config.key_type}, {_SEALINGS[_sealing(charter)]}"),
             ("lies in", str(charter.folder)),
         ]
     )
@@ -146,8 +156,8 @@ def _what_next(place: Place, charter: Charter) -> None:
     say(f"Root fingerprint, to be read aloud: {Fingerprint.of_certificate(charter.root)}")
     say(f"Hand out: {charter.folder / 'ca.crt'} (what everybody trusts; `ca sign` sends it along).")
     say(
-        f"Back up by hand: copy {charter.folder.parent} while no command runs; keep the passphrase apart"
-        " from it. The key files in it are the one thing that must not leak."
+        f"Back up by hand: copy {charter.folder.parent} while no command runs;"
+        f" {_KEEP_APART[_sealing(charter)]}. The key files in it are the one thing that must not leak."
     )
     next_steps(
         ("on a subscriber's machine", "keystead csr NAME"),

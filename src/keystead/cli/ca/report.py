@@ -129,6 +129,11 @@ def _until(answer: Signed | Repeated) -> str:
 
 def _tell_differences(answer: Signed) -> None:
     if answer.capped:
-        note(f"its lifetime is what the profile {answer.identity.profile} allows at most")
+        note(
+            f"its lifetime is shorter than asked for: the profile {answer.identity.profile}, or the issuing"
+            " CA's own end, allows no more"
+        )
+    for serial in answer.replaced:
+        note(f"{serial} is revoked for it, and crl.pem says so: carry it to every server")
     if answer.left_out:
         note(f"left out, for the profile has no place for it: {', '.join(answer.left_out)}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from keystead.ca import inbox
 from keystead.ca.authority import batch
 from keystead.ca.authority.bench import Bench, LocalBench, forked_bench
 from keystead.ca.authority.decide import Granted
-from keystead.ca.authority.model import Authority, Charter, Outcome, Rejected, Submission
+from keystead.ca.authority.model import Authority, Charter, Outcome, Rejected, Signed, Submission
+from keystead.ca.authority.publish import publish
 from keystead.ca.authority.submit import asked_profile, audit_refusals, examine
 from keystead.ca.handout import Counter, check_place
 from keystead.ca.home import Home, open_authority, open_issuer, read_charter
@@ -30,6 +32,7 @@ from keystead.machine.secrets import Secrets
 from keystead.pki.csr import CertificateRequest
 from keystead.pki.expiry import parse_lifetime, spell_lifetime
 from keystead.pki.facts import Wishes
+from keystead.pki.issuance import Issuer
 from keystead.pki.keys import describe
 from keystead.pki.names import HostNames, check_name, check_profile
 from keystead.pki.policy import purposes_in_words
@@ -94,6 +97,7 @@ def sign(
     with _opened(place, charter, secrets_from(passphrase_file), many=len(paths) >= MANY) as (
         authority,
         bench,
+        issuer,
     ):
         audit_refusals(authority, [(rejected.source, rejected.error) for rejected in unreadable])
         if len(paths) == 1 and submissions and sys.stdin.isatty():
@@ -103,26 +107,39 @@ def sign(
         if out is not None:
             make_private_folder(out)
         report = Report(place, Counter(charter, folders), total=len(paths))
-        status = report.tell(chain([unreadable], groups))
+        status = report.tell(chain([unreadable], _telling_the_world(authority, issuer, groups)))
     click.get_current_context().exit(status)
 
 
 @contextmanager
 def _opened(
     place: Place, charter: Charter, secrets: Secrets, *, many: bool
-) -> Iterator[tuple[Authority, Bench]]:
-    """The authority, and a bench for it. Workers get the key, so they are forked before a database opens."""
+) -> Iterator[tuple[Authority, Bench, Callable[[], Issuer]]]:
+    """The authority, a bench for it, and what opens the key, at most once.
+
+    Workers get the key, so they are forked before a database opens.
+    """
     home, profiles = Home(place.home), charter.configuration.profiles
+    issuer = cache(lambda: open_issuer(charter, secrets))
     if not many:
         with open_authority(home, charter, actor=actor()) as authority:
-            yield authority, LocalBench(profiles, lambda: open_issuer(charter, secrets))
+            yield authority, LocalBench(profiles, issuer), issuer
         return
-    issuer = open_issuer(charter, secrets)
     with (
-        forked_bench(profiles, issuer, workers=os.cpu_count() or 1) as bench,
+        forked_bench(profiles, issuer(), workers=os.cpu_count() or 1) as bench,
         open_authority(home, charter, actor=actor()) as authority,
     ):
-        yield authority, bench
+        yield authority, bench, issuer
+
+
+def _telling_the_world(
+    authority: Authority, issuer: Callable[[], Issuer], groups: Iterable[list[Outcome]]
+) -> Iterator[list[Outcome]]:
+    """The groups as they come; what was revoked for them stands in the CRL before they are handed out."""
+    for group in groups:
+        if any(isinstance(outcome, Signed) and outcome.replaced for outcome in group):
+            publish(authority, [issuer()])
+        yield group
 
 
 def _confirmed(authority: Authority, bench: Bench, submission: Submission) -> Iterator[list[Outcome]]:

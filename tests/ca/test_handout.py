@@ -98,3 +98,16 @@ def test_ones_own_ca_crt_or_none_is_no_hindrance(office: Office, out: Path) -> N
 def test_a_pipe_that_is_called_ca_crt_is_not_waited_for(office: Office, out: Path) -> None:
     os.mkfifo(out / "ca.crt")
     check_place(office.charter(), out)
+
+
+@pytest.mark.parametrize("suffix", [".pem", ".crt"])
+def test_a_file_that_only_its_owner_can_read_is_not_overwritten(
+    office: Office, out: Path, suffix: str
+) -> None:
+    secret = out / f"alice{suffix}"
+    secret.touch(mode=0o600)
+    secret.write_text("a private key, perhaps")
+    answer = office.signed(csr_pem("alice"))
+    hand_out(office, {"0.csr": out}, answer)
+    assert secret.read_text() == "a private key, perhaps"
+    assert {path.name for path in out.glob(f"*.{suffix[1:]}")} >= {f"alice.client{suffix}"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from keystead.ca.home import Home, read_charter
-from keystead.errors import BadInput, Distrusted, KeysteadError, NotThere, WrongUsage
+from keystead.errors import BadInput, Distrusted, KeysteadError, NotThere, Unavailable, WrongUsage
 from tests.ca.office import DEV, STAGING, Office
 
 
@@ -62,3 +62,11 @@ def test_an_environment_whose_inventory_is_gone_is_told_so(office: Office) -> No
         path.unlink()
     with pytest.raises(KeysteadError, match=r"inventory\.db"), office.authority():
         pass
+
+
+@pytest.mark.parametrize("name", [".", "ca.toml", ".."])
+def test_what_other_accounts_can_change_is_not_trusted(office: Office, name: str) -> None:
+    path = office.charter().folder / name
+    path.chmod(path.stat().st_mode | 0o002)
+    with pytest.raises(Unavailable, match="can change it"):
+        office.charter()

@@ -6,6 +6,7 @@ NAME.pem. Not here: signing.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,8 @@ class Counter:
         identity = answer.identity
         # Two profiles may have the NAME, and somebody else the next word for it; nobody has the serial.
         for stem in (identity.name, f"{identity.name}.{identity.profile}"):
+            if _is_somebodys_secret(folder / stem):
+                continue
             if self._owners.setdefault(folder / stem, identity) == identity:
                 return stem
         return answer.certificate.serial
@@ -106,3 +109,18 @@ class Counter:
                 furnished.add(folder)
                 yield folder / "ca.crt", self._root
                 yield folder / "crl.pem", crls
+
+
+def _is_somebodys_secret(place: Path) -> bool:
+    """Whether a file that we would write is there and is nobody else's to read, as ours never are.
+
+    ``NAME.pem`` may hold a private key there. It is not opened to find out.
+    """
+    for suffix in (".pem", ".crt"):
+        try:
+            mode = Path(f"{place}{suffix}").lstat().st_mode
+        except OSError:
+            continue
+        if stat.S_ISREG(mode) and not mode & (stat.S_IRGRP | stat.S_IROTH):
+            return True
+    return False

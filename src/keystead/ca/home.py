@@ -20,7 +20,7 @@ from keystead.ca.inventory.store import open_inventory
 from keystead.custody.vault import open_key, open_keys
 from keystead.errors import BadInput, NotThere
 from keystead.machine.clock import Clock, system_clock
-from keystead.machine.files import read_bounded
+from keystead.machine.files import check_unwritable, read_bounded
 from keystead.machine.secrets import Secrets
 from keystead.pki.certificates import load_certificate, trust_domain_of_ca
 from keystead.pki.issuance import Issuer
@@ -56,11 +56,14 @@ class Home:
 def read_charter(home: Home, environment: str) -> Charter:
     """What the files say of the CA of ``environment``.
 
-    Raises `NotThere`, naming the environments that there are, where it was never made.
+    Raises `NotThere`, naming the environments that there are, where it was never made, and `Unavailable`
+    where other accounts could have changed it.
     """
     folder = home.folder(environment)
     if not (folder / "ca.toml").exists():
         raise _no_environment(home, environment)
+    for path in (home.path, folder, folder / "ca.toml"):
+        check_unwritable(path)
     config = configuration.decode(
         read_bounded(folder / "ca.toml", configuration.MAX_OCTETS), str(folder / "ca.toml")
     )

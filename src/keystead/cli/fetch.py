@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from functools import partial
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def ls(folder: Path, name: str | None, server: str | None, as_json: bool) -> Non
         ("name", "size", "modified", "SHA-256"),
         [(e.name, in_words(e.size), when(e.modified), e.sha256.hex()) for e in entries],
     )
-    next_steps(("fetch one", f"keystead get {shlex.quote(entries[0].name)}{visit.where(folder)}"))
+    next_steps(("fetch one", f"keystead get{visit.where(folder)} {visit.operand(entries[0].name)}"))
 
 
 @click.command("get")

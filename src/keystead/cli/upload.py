@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
@@ -42,7 +41,7 @@ def upload(files: tuple[Path, ...], folder: Path, name: str | None, server: str 
                 _tell(outcome.job, outcome.result, str(session.caller.identity))
     if failed:
         click.get_current_context().exit(1)
-    again = f"keystead get {shlex.quote(files[0].name)}{visit.where(folder)}"
+    again = f"keystead get{visit.where(folder)} {visit.operand(files[0].name)}"
     next_steps(("what is there now", f"keystead ls{visit.where(folder)}"), ("fetch it again", again))
 
 

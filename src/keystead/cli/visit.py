@@ -36,6 +36,11 @@ def where(folder: Path) -> str:
     return "" if folder == Path("certs") else f" --dir {shlex.quote(str(folder))}"
 
 
+def operand(name: str) -> str:
+    """A file's name as a command takes it, also where it would look like an option."""
+    return f"-- {shlex.quote(name)}" if name.startswith("-") else shlex.quote(name)
+
+
 @contextmanager
 def visiting(folder: Path, name: str | None, server: str | None) -> Iterator[Session]:
     """The session for the time of the body; what a person should know is said on the way."""

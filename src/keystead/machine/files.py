@@ -50,6 +50,19 @@ def check_private(path: Path) -> None:
         _check_mode(path.stat(), path)
 
 
+def check_unwritable(path: Path) -> None:
+    """Raise `Unavailable` where other accounts may write the file or folder at ``path``."""
+    with told(path, "read"):
+        mode = path.stat().st_mode
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise Unavailable(
+            f"{path} is not trusted: other accounts of this machine can change it",
+            why=f"its mode is {stat.S_IMODE(mode):04o}",
+            mend=f"see who changed it and what, then: chmod go-w {path}",
+            code="not-private",
+        )
+
+
 def _check_mode(status: os.stat_result, path: Path) -> None:
     if stat.S_ISREG(status.st_mode) and status.st_mode & _OTHERS:
         raise Unavailable(

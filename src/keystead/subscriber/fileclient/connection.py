@@ -32,6 +32,9 @@ _ASK_FIRST: Final = 128 * 1024
 _CONTINUE_SECONDS: Final = 2.0
 """How long that is waited for; a server that does not know the expectation never sends it."""
 
+_MAX_INFORMATIONAL: Final = 20
+"""Interim answers (RFC 9110, section 15.2) before a final one; a server has use for one or two."""
+
 _STALL_SECONDS: Final = 60.0
 
 _COMMIT_SECONDS: Final = 600.0
@@ -207,10 +210,11 @@ def _last_words(channel: Channel, error: OSError) -> Head:
 
 
 def _head(channel: Channel, seconds: float) -> Head:
-    event = channel.receive(seconds)
-    while isinstance(event, h11.InformationalResponse):
+    for _ in range(_MAX_INFORMATIONAL):
         event = channel.receive(seconds)
-    return _as_head(event)
+        if not isinstance(event, h11.InformationalResponse):
+            return _as_head(event)
+    raise h11.RemoteProtocolError("there is no end to its interim answers")
 
 
 def _as_head(event: h11.Event) -> Head:

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 
 from keystead.errors import AlreadyThere, BadInput
@@ -48,6 +49,13 @@ def fetch(connection: Connection, name: str, folder: Path, begin: Begin, *, over
         _check_absent(path)
     head, blocks = connection.stream(target_of(name))
     with closing(blocks), _beside(path) as (descriptor, hidden):
+        if head.status != HTTPStatus.OK:
+            raise BadInput(
+                f"{name!r} is not fetched: the server answered {head.status}",
+                why="only 200 brings the whole file",
+                mend="tell whoever runs the server",
+                code="bad-answer",
+            )
         wanted = _announced(head)
         size, hasher, report = 0, hashlib.sha256(), begin(head.length)
         for block in blocks:

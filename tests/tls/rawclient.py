@@ -110,7 +110,7 @@ def alert_of(port: int, context: ssl.SSLContext, **options: str) -> str:
         except ssl.SSLEOFError:
             return "eof"
         except ssl.SSLError as error:
-            return str(error.reason)
+            return "eof" if error.reason == "UNEXPECTED_EOF_WHILE_READING" else str(error.reason)
         except ConnectionResetError:
             return "reset"
     return "none"

@@ -18,7 +18,7 @@ def progress() -> Iterator[Track]:
         yield lambda label, total: lambda octets: None
         return
     from rich.console import Console  # noqa: PLC0415  only a terminal pays for it
-    from rich.progress import (  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415  likewise
         BarColumn,
         DownloadColumn,
         Progress,

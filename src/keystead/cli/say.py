@@ -84,9 +84,9 @@ def fields(pairs: Iterable[tuple[str, str]]) -> None:
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table of text, to the terminal's width; nothing is cut where the output is no terminal."""
     from rich import box  # noqa: PLC0415  only what prints a table pays for it
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415  likewise
+    from rich.table import Table  # noqa: PLC0415  likewise
+    from rich.text import Text  # noqa: PLC0415  likewise
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for heading in headings:

@@ -7,7 +7,6 @@ to serve (`web.gate`), TLS.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -339,12 +338,13 @@ class HttpProtocol(HttpToolsProtocol):
         self.cycle.keep_alive = False
 
     def _websocket(self, **arguments: Any) -> asyncio.Protocol:
-        make: Callable[..., Any] = self._services.config.ws_protocol_class  # type: ignore[assignment]
-        protocol = make(**arguments)
+        make: Any = self._services.config.ws_protocol_class
+        protocol: Any = make(**arguments)
         protocol.app = self._serve_websocket
         protocol.logger = self._services.logger
         self._visitor.cut = lambda _: self.transport.abort()
-        return protocol  # type: ignore[no-any-return]
+        assert isinstance(protocol, asyncio.Protocol)
+        return protocol
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._deadline.end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from keystead.ca.authority.model import Outcome, Rejected, Repeated, Signed
@@ -31,23 +32,34 @@ class Report:
 
     def tell(self, groups: Iterable[Sequence[Outcome]]) -> int:
         """Consume ``groups``; the exit code: 1 where one was rejected."""
-        for group in self._with_bar(groups):
-            answers = [outcome for outcome in group if not isinstance(outcome, Rejected)]
-            for answer, handed in zip(answers, self._counter.hand_out(answers), strict=True):
-                self._tally["signed" if isinstance(answer, Signed) else "given back again"] += 1
-                if self._total <= FEW:
-                    self._answered.append((answer, handed))
-            self._rejected += [outcome for outcome in group if isinstance(outcome, Rejected)]
+        # The files of one group are written while the next one is signed.
+        with ThreadPoolExecutor(1) as clerk:
+            waiting: Future[None] | None = None
+            for group in self._with_bar(groups):
+                if waiting is not None:
+                    waiting.result()
+                waiting = clerk.submit(self._hand_out, group)
+            if waiting is not None:
+                waiting.result()
+        self._counter.settle()
         if self._total == 1:
             return self._tell_one()
         return self._tell_many()
+
+    def _hand_out(self, group: Sequence[Outcome]) -> None:
+        answers = [outcome for outcome in group if not isinstance(outcome, Rejected)]
+        for answer, handed in zip(answers, self._counter.hand_out(answers), strict=True):
+            self._tally["signed" if isinstance(answer, Signed) else "given back again"] += 1
+            if self._total <= FEW:
+                self._answered.append((answer, handed))
+        self._rejected += [outcome for outcome in group if isinstance(outcome, Rejected)]
 
     def _with_bar(self, groups: Iterable[Sequence[Outcome]]) -> Iterator[Sequence[Outcome]]:
         if self._total <= FEW or not sys.stderr.isatty():
             yield from groups
             return
         from rich.console import Console  # noqa: PLC0415  only a bar pays for it
-        from rich.progress import (  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415  likewise
             BarColumn,
             MofNCompleteColumn,
             Progress,

@@ -5,7 +5,10 @@ Alembic is imported by `upgrade` alone: an inventory that is current does not pa
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 REVISIONS = ("0001",)
 """Every schema that this keystead knows, oldest first; the last one is current."""
@@ -14,7 +17,7 @@ REVISIONS = ("0001",)
 def upgrade(connection: Connection) -> None:
     """Bring the schema to the newest revision, inside the transaction that ``connection`` has open."""
     from alembic import command  # noqa: PLC0415 - 0.3 s that a current inventory is spared
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415 - likewise
 
     config = Config()
     config.set_main_option("script_location", "keystead.ca.inventory:migrations")

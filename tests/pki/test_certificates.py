@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from keystead.errors import BadInput, Distrusted
 from keystead.pki.certificates import (
     common_name,
-    fits_purpose,
     has_key,
     host_names,
     identity_of,
@@ -26,7 +25,7 @@ from keystead.pki.certificates import (
 )
 from keystead.pki.keys import digest_for, private_pem
 from keystead.pki.revocation import crl_to_pem
-from tests.pki.makers import CLIENT, DOMAIN, NOW, SERVER, Ca, csr_pem, identity, key
+from tests.pki.makers import DOMAIN, NOW, Ca, csr_pem, identity, key
 
 CA = Ca()
 LEAF = CA.leaf("alice")
@@ -147,6 +146,3 @@ def test_small_questions_have_small_answers() -> None:
     assert not host_names(bare)
     assert has_key(LEAF, key("alice").public_key())
     assert not has_key(LEAF, key("bob").public_key())
-    assert fits_purpose(LEAF, [CLIENT, SERVER])
-    assert not fits_purpose(LEAF, [SERVER])
-    assert not fits_purpose(bare, [CLIENT])

@@ -14,14 +14,12 @@ from pathlib import Path
 from cryptography import x509
 
 from keystead.ca.authority.model import Charter, Repeated, Signed
-from keystead.ca.authority.publish import MAX_CRL_OCTETS
 from keystead.errors import AlreadyThere, KeysteadError
-from keystead.machine.files import PUBLIC, read_bounded, write_many
-from keystead.pki.certificates import load_certificates, to_pem
+from keystead.machine.files import ManyFiles, read_bounded
+from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, load_certificates, to_pem
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.names import Identity
-
-MAX_OCTETS = 64 * 1024
+from keystead.pki.revocation import MAX_CRL_OCTETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def check_place(charter: Charter, folder: Path) -> None:
     if not path.is_file():
         return  # a pipe of that name would hang us
     try:
-        there = load_certificates(read_bounded(path, MAX_OCTETS), str(path))
+        there = load_certificates(read_bounded(path, MAX_CERTIFICATE_OCTETS), str(path))
     except KeysteadError:
         return  # there is none, or none that anybody could trust
     foreign = [Fingerprint.of_certificate(anchor) for anchor in there if anchor != charter.root]
@@ -66,16 +64,22 @@ class Counter:
         self._issuing = to_pem(charter.issuing)
         self._crl_path = charter.crl_path
         self._owners: dict[Path, Identity] = {}
+        self._files_written = ManyFiles()
 
     def hand_out(self, answers: Sequence[Signed | Repeated]) -> list[HandedOut]:
-        """Write the files of ``answers``, durable on return; what was written stands at their places.
+        """Write the files of ``answers``; what was written stands at their places. Durable after `settle`.
 
         Where a renewal waits for `install` (NAME.new.key lies there), NAME.crt is left alone: it must
         change together with the key, and NAME.pem is enough for that.
         """
         handed = [self._place(answer) for answer in answers]
-        write_many(self._files(answers, handed), PUBLIC)
+        for path, data in self._files(answers, handed):
+            self._files_written.put(path, data)
         return handed
+
+    def settle(self) -> None:
+        """Bring all that was handed out to the disk."""
+        self._files_written.sync()
 
     def _place(self, answer: Signed | Repeated) -> HandedOut:
         folder = self._folders[answer.source]

@@ -1,4 +1,4 @@
-"""Opens HOME/ENV and gives an Authority; nothing else knows where an environment's files lie.
+"""Opens HOME/ENV and gives an Authority.
 
 Not here: making an environment (`founding`), and what is done with it (`authority`).
 """
@@ -22,11 +22,9 @@ from keystead.errors import BadInput, NotThere
 from keystead.machine.clock import Clock, system_clock
 from keystead.machine.files import check_unwritable, read_bounded
 from keystead.machine.secrets import Secrets
-from keystead.pki.certificates import load_certificate, trust_domain_of_ca
+from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, load_certificate, trust_domain_of_ca
 from keystead.pki.issuance import Issuer
 from keystead.pki.names import check_environment
-
-MAX_CERTIFICATE_OCTETS = 64 * 1024
 
 ROOT = "root"
 ISSUING = "issuing"

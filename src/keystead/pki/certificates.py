@@ -5,7 +5,6 @@ Not here: whether they can be trusted (`chains`), and how they are made (`issuan
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
 from cryptography import x509
@@ -15,6 +14,11 @@ from cryptography.x509.oid import NameOID
 
 from keystead.errors import BadInput, Distrusted, KeysteadError
 from keystead.pki.names import HostNames, Identity, TrustDomain, parse_trust_domain_uri
+from keystead.pki.text import as_text
+from keystead.pki.verdicts import NO_IDENTITY
+
+MAX_CERTIFICATE_OCTETS = 1024 * 1024
+"""Of a file of certificates."""
 
 MAX_CERTIFICATES = 20
 """In one file: a chain is three long, a bundle of anchors a handful."""
@@ -25,6 +29,7 @@ def load_certificates(data: bytes, source: str) -> tuple[x509.Certificate, ...]:
 
     Raises `BadInput` where there is none, one that cannot be parsed, or more than `MAX_CERTIFICATES`.
     """
+    data = as_text(data)
     try:
         if b"-----BEGIN" not in data:
             found = [x509.load_der_x509_certificate(data)]
@@ -77,7 +82,7 @@ def identity_of(certificate: x509.Certificate) -> Identity:
         raise Distrusted(
             f"the certificate of {common_name(certificate)!r} names no keystead identity",
             why=f"its URI SANs are: {', '.join(map(repr, uris)) or 'none'}",
-            code="no-identity",
+            code=NO_IDENTITY.code,
         ) from None
 
 
@@ -91,7 +96,7 @@ def trust_domain_of_ca(certificate: x509.Certificate) -> TrustDomain:
         raise Distrusted(
             f"the CA certificate {common_name(certificate)!r} names no trust domain",
             why=f"its URI SANs are: {', '.join(map(repr, uris)) or 'none'}",
-            code="no-identity",
+            code=NO_IDENTITY.code,
         ) from None
 
 
@@ -152,11 +157,6 @@ def extended_key_usages(certificate: x509.Certificate) -> frozenset[x509.ObjectI
 def has_key(certificate: x509.Certificate, key: CertificatePublicKeyTypes) -> bool:
     """Whether ``key`` is the one that the certificate binds."""
     return certificate.public_key() == key
-
-
-def fits_purpose(certificate: x509.Certificate, purposes: Iterable[x509.ObjectIdentifier]) -> bool:
-    """Whether the certificate was issued for one of ``purposes``."""
-    return not extended_key_usages(certificate).isdisjoint(purposes)
 
 
 def _san(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from keystead.errors import BadInput, WrongUsage
 from keystead.pki.expiry import BACKDATE
 from keystead.pki.keys import PrivateKey, digest_for
+from keystead.pki.text import as_text
 
 REASONS: Mapping[str, x509.ReasonFlags] = MappingProxyType(
     {
@@ -37,8 +38,11 @@ REASONS: Mapping[str, x509.ReasonFlags] = MappingProxyType(
 authority's reasons are left out, for they do not concern a subscriber.
 """
 
-CA_COMPROMISE = x509.ReasonFlags.ca_compromise
 KEY_COMPROMISE = "keyCompromise"
+"""The one reason that also bars the key."""
+
+MAX_CRL_OCTETS = 64 * 1024 * 1024
+"""Of a file of lists: a million entries, 40 octets each, in base64."""
 
 MAX_CRLS = 20
 """Lists in one file: two for each issuing CA that is alive at once."""
@@ -117,6 +121,7 @@ def load_crls(data: bytes, source: str) -> tuple[x509.CertificateRevocationList,
     Raises `BadInput` where there is none, one that cannot be parsed or has no CRL number and issuer key
     (RFC 5280 asks for both: sections 5.2.1 and 5.2.3), or more than `MAX_CRLS`.
     """
+    data = as_text(data)
     try:
         if b"-----BEGIN" in data:
             found = [x509.load_pem_x509_crl(block) for block in _PEM_CRL.findall(data)]

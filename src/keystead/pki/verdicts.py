@@ -1,6 +1,6 @@
 """What OpenSSL's certificate verification says, as words: one table, for the door, the client and `install`.
 
-Not here: TLS alerts, which are what the other side tells about its own verdict (`tls.refusals`).
+Not here: TLS alerts, which are what the other side tells about its own verdict (`tls.alerts`).
 """
 
 from __future__ import annotations

@@ -14,7 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keystead.errors import KeysteadError
-from keystead.pki.certificates import common_name, extended_key_usages, identity_of, is_ca, trust_domain_of_ca
+from keystead.pki.certificates import (
+    common_name,
+    extended_key_usages,
+    host_names,
+    identity_of,
+    is_ca,
+    trust_domain_of_ca,
+)
 from keystead.pki.csr import CertificateRequest
 from keystead.pki.expiry import in_words, when
 from keystead.pki.fingerprints import Fingerprint
@@ -56,7 +63,7 @@ def certificate(found: x509.Certificate, now: datetime) -> Description:
     """A certificate: whose, from whom, until when, for what."""
     authority = is_ca(found)
     start, end = found.not_valid_before_utc, found.not_valid_after_utc
-    names = _san(found)
+    names = host_names(found).texts
     lines = [
         _text("identity", "identity", _identity(found, authority=authority)),
         _text("subject", "subject", found.subject.rfc4514_string()),
@@ -173,11 +180,3 @@ def _identity(found: x509.Certificate, *, authority: bool) -> str:
 
 def _purposes(purposes: Iterable[x509.ObjectIdentifier]) -> list[str]:
     return sorted(_PURPOSES.get(oid, oid.dotted_string) for oid in purposes)
-
-
-def _san(found: x509.Certificate) -> list[str]:
-    try:
-        san = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return [*san.get_values_for_type(x509.DNSName), *map(str, san.get_values_for_type(x509.IPAddress))]

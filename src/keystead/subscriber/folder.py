@@ -15,12 +15,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keystead.errors import KeysteadError, NotThere
 from keystead.machine.files import read_bounded
-from keystead.pki.certificates import extended_key_usages, identity_of, load_certificates, to_pem
+from keystead.pki.certificates import (
+    MAX_CERTIFICATE_OCTETS,
+    extended_key_usages,
+    identity_of,
+    load_certificates,
+    to_pem,
+)
 from keystead.pki.names import Identity, TrustDomain
-from keystead.pki.revocation import load_crls
-from keystead.subscriber.layout import CERTIFICATE_LIMIT, CRL_LIMIT, Files, Folder
+from keystead.pki.revocation import MAX_CRL_OCTETS, load_crls
+from keystead.subscriber.layout import Files, Folder
 from keystead.subscriber.pair import Pair, read_pair
-from keystead.subscriber.text import as_text
 
 
 class Role(StrEnum):
@@ -71,11 +76,6 @@ class Material:
         """The certificates to present, leaf first."""
         return to_pem(*self.chain)
 
-    @property
-    def anchors_pem(self) -> bytes:
-        """The trust anchors."""
-        return to_pem(*self.anchors)
-
 
 def open_folder(path: Path, role: Role, name: str | None = None) -> Material:
     """The identity of the folder ``path`` that is good for ``role``: that of ``name``, or the only one.
@@ -102,7 +102,7 @@ def open_folder(path: Path, role: Role, name: str | None = None) -> Material:
 def read_anchors(path: Path) -> tuple[x509.Certificate, ...]:
     """The trust anchors in the file ``path``; raises `NotThere` or `BadInput`."""
     try:
-        data = read_bounded(path, CERTIFICATE_LIMIT)
+        data = read_bounded(path, MAX_CERTIFICATE_OCTETS)
     except NotThere:
         raise NotThere(
             f"there is no {path}",
@@ -110,16 +110,16 @@ def read_anchors(path: Path) -> tuple[x509.Certificate, ...]:
             mend=f"install what the CA handed out: keystead install NAME.pem --dir {path.parent}",
             code="no-anchor",
         ) from None
-    return load_certificates(as_text(data), str(path))
+    return load_certificates(data, str(path))
 
 
 def read_crls(path: Path) -> tuple[x509.CertificateRevocationList, ...] | None:
     """The revocation lists in the file ``path``; None where there is no such file. Raises `BadInput`."""
     try:
-        data = read_bounded(path, CRL_LIMIT)
+        data = read_bounded(path, MAX_CRL_OCTETS)
     except NotThere:
         return None
-    return load_crls(as_text(data), str(path))
+    return load_crls(data, str(path))
 
 
 def _named(folder: Folder, role: Role, name: str) -> Pair:

@@ -17,10 +17,10 @@ from keystead.machine.files import read_bounded
 from keystead.pki import csr
 from keystead.pki.certificates import is_ca, load_certificates
 from keystead.pki.leaks import holds_private_key
-from keystead.pki.revocation import load_crls
+from keystead.pki.revocation import MAX_CRL_OCTETS, load_crls
+from keystead.pki.text import as_text
 from keystead.subscriber.folder import read_anchors
-from keystead.subscriber.layout import CRL_LIMIT, Folder
-from keystead.subscriber.text import as_text
+from keystead.subscriber.layout import Folder
 
 Crl = x509.CertificateRevocationList
 
@@ -58,7 +58,7 @@ def read_handout(source: Path, folder: Folder, ca: Path | None, crl: Path | None
 
 
 def _read(path: Path) -> bytes:
-    data = as_text(read_bounded(path, CRL_LIMIT))
+    data = as_text(read_bounded(path, MAX_CRL_OCTETS))
     if not data.strip():
         raise BadInput(
             f"{path} is empty",

@@ -17,11 +17,10 @@ from keystead.pki import csr
 from keystead.pki.certificates import load_certificates
 from keystead.pki.keys import load_private_pem
 from keystead.pki.leaks import holds_private_key
-from keystead.pki.revocation import load_crls
+from keystead.pki.revocation import MAX_CRL_OCTETS, load_crls
+from keystead.pki.text import as_text
 from keystead.subscriber import describe
 from keystead.subscriber.describe import Description
-from keystead.subscriber.layout import CRL_LIMIT
-from keystead.subscriber.text import as_text
 
 _MAX_BLOCKS = 100
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----[^-]*-----END \1-----")
@@ -35,7 +34,7 @@ def look_into(path: Path, now: datetime) -> tuple[Description, ...]:
 
     A private key is described by its public half alone.
     """
-    data = as_text(read_bounded(path, CRL_LIMIT))
+    data = as_text(read_bounded(path, MAX_CRL_OCTETS))
     if data.startswith(_AGE):
         return (describe.opaque_key("sealed with age: only its passphrase or age identity opens it"),)
     blocks = [(match[1].decode(), match[0]) for match in _BLOCK.finditer(data)]

@@ -12,15 +12,6 @@ from keystead.errors import BadInput, KeysteadError, NotThere
 from keystead.machine.oserrors import told
 from keystead.pki.names import check_name
 
-KEY_LIMIT = 64 * 1024
-"""Octets of a key file: RSA 8192 has 6 KiB."""
-
-CERTIFICATE_LIMIT = 1024 * 1024
-"""Octets of a file of certificates."""
-
-CRL_LIMIT = 64 * 1024 * 1024
-"""Octets of a file of revocation lists: a million entries have about 40 MiB."""
-
 _NEW = ".new"
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from cryptography import x509
 
+from keystead.custody.files import MAX_KEY_FILE
 from keystead.errors import Distrusted, KeysteadError, NotThere
 from keystead.machine.files import read_bounded, read_private
-from keystead.pki.certificates import has_key, load_certificates, to_pem
+from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, has_key, load_certificates, to_pem
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import PrivateKey, load_private_pem
-from keystead.subscriber.layout import CERTIFICATE_LIMIT, KEY_LIMIT, Files
-from keystead.subscriber.text import as_text
+from keystead.pki.text import as_text
+from keystead.subscriber.layout import Files
 
 _ATTEMPTS = 5
 """A swap is two renames; a reader that falls between them reads again."""
@@ -66,15 +67,15 @@ def read_pair(files: Files) -> Pair:
 
 def read_key(path: Path) -> bytes:
     """The octets of a private key's file, which nobody else may be able to read."""
-    return as_text(read_private(path, KEY_LIMIT))
+    return as_text(read_private(path, MAX_KEY_FILE))
 
 
 def _read_chain(path: Path) -> tuple[x509.Certificate, ...]:
     try:
-        data = read_bounded(path, CERTIFICATE_LIMIT)
+        data = read_bounded(path, MAX_CERTIFICATE_OCTETS)
     except NotThere:
         return ()
-    return load_certificates(as_text(data), str(path))
+    return load_certificates(data, str(path))
 
 
 def _finish_swap(files: Files, path: Path) -> Path:

@@ -38,7 +38,6 @@ from keystead.pki.serials import serial_hex
 from keystead.subscriber.folder import Role
 from keystead.subscriber.layout import Files, Folder
 from keystead.subscriber.pair import Pair, read_key, read_pair
-from keystead.subscriber.text import as_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,7 @@ class _Sending:
     def _says(self, content: _Content, renewed: Pair | None) -> bool:
         """Whether ``NAME.csr`` is this key's and says just that already."""
         try:
-            there = csr.parse(as_text(read_bounded(self.files.csr, csr.MAX_CSR_OCTETS)), "")
+            there = csr.parse(read_bounded(self.files.csr, csr.MAX_CSR_OCTETS), "")
         except KeysteadError:
             return False
         return (

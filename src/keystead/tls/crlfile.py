@@ -14,10 +14,7 @@ from cryptography import x509
 
 from keystead.errors import BadInput, NotThere
 from keystead.machine.files import read_bounded, write_atomic
-from keystead.pki.revocation import load_crls
-
-MAX_CRL_FILE = 64 * 1024 * 1024
-"""Octets: over a million entries."""
+from keystead.pki.revocation import MAX_CRL_OCTETS, load_crls
 
 MAX_NUMBERS_FILE = 64 * 1024
 
@@ -32,7 +29,7 @@ class CrlFile:
     def read(self) -> tuple[x509.CertificateRevocationList, ...]:
         """The lists; raises a `KeysteadError` where there is no file or it cannot be read."""
         try:
-            return load_crls(read_bounded(self.path, MAX_CRL_FILE), str(self.path))
+            return load_crls(read_bounded(self.path, MAX_CRL_OCTETS), str(self.path))
         except NotThere:
             raise NotThere(
                 f"there is no revocation list at {self.path}",

@@ -16,11 +16,10 @@ from cryptography import x509
 from keystead.errors import KeysteadError
 from keystead.machine.files import read_bounded
 from keystead.machine.oserrors import told
-from keystead.pki.certificates import common_name, load_certificates
+from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, common_name, load_certificates
 from keystead.pki.revocation import next_update
 from keystead.subscriber.folder import read_crls
-from keystead.subscriber.layout import CERTIFICATE_LIMIT, Folder
-from keystead.subscriber.text import as_text
+from keystead.subscriber.layout import Folder
 
 ROOT_NOTICE = timedelta(days=60)
 """How early what needs the root key is spoken of: getting an off-line root out of its safe takes weeks."""
@@ -106,7 +105,7 @@ def _leaf_files(folder: Folder) -> list[Path]:
 
 
 def _load(path: Path) -> tuple[x509.Certificate, ...]:
-    return load_certificates(as_text(read_bounded(path, CERTIFICATE_LIMIT)), str(path))
+    return load_certificates(read_bounded(path, MAX_CERTIFICATE_OCTETS), str(path))
 
 
 def _first_certificate(path: Path) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from keystead.machine.files import PUBLIC, read_bounded, write_atomic
 from keystead.pki.certificates import subject_key_id
 from keystead.pki.issuance import Issuer
 from keystead.pki.revocation import (
+    MAX_CRL_OCTETS,
     Revocation,
     build_crl,
     crl_to_pem,
@@ -32,8 +33,6 @@ from keystead.pki.serials import serial_hex
 
 ROOT_CRL_LIFETIME = timedelta(days=365)
 OFFLINE_CRL_LIFETIME = timedelta(days=90)
-MAX_CRL_OCTETS = 64 * 1024 * 1024
-"""A million entries: 40 octets each, in base64."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,6 @@ from typing import Self
 IdentityKey = tuple[str, str]
 """Profile and NAME: what tells identities apart inside one environment."""
 
-KEY_COMPROMISE = "keyCompromise"
-"""The one reason that also bars the key (RFC 5280, section 5.3.1)."""
-
 
 class Kind(StrEnum):
     """What a certificate is for in the hierarchy."""

@@ -23,7 +23,6 @@ from keystead.ca.inventory.reads import (
     renewal_keys,
 )
 from keystead.ca.inventory.rows import (
-    KEY_COMPROMISE,
     Certificate,
     Crl,
     IdentityKey,
@@ -34,6 +33,7 @@ from keystead.ca.inventory.rows import (
 )
 from keystead.ca.inventory.schema import certificates, crls, identities, renewals, revocations
 from keystead.errors import Unavailable
+from keystead.pki.revocation import KEY_COMPROMISE
 
 
 class Conflict(Unavailable):

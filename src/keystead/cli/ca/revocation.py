@@ -18,11 +18,10 @@ from keystead.cli.say import done, fail, fields, next_steps, note, say, warn
 from keystead.errors import KeysteadError
 from keystead.machine.clock import system_clock
 from keystead.machine.files import PUBLIC, read_bounded, write_atomic
-from keystead.pki.certificates import common_name, load_certificate
+from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, common_name, load_certificate
 from keystead.pki.expiry import in_words
-from keystead.pki.revocation import REASONS, crl_number, next_update, parse_reason
-
-MAX_OCTETS = 256 * 1024
+from keystead.pki.fingerprints import Fingerprint
+from keystead.pki.revocation import MAX_CRL_OCTETS, REASONS, crl_number, next_update, parse_reason
 
 
 @click.command("revoke")
@@ -59,7 +58,7 @@ def revoke(place: Place, word: str, reason: str, passphrase_file: Path | None) -
 def _targets(authority: Authority, word: str) -> tuple[Recorded, ...]:
     path = Path(word)
     if path.is_file():
-        certificate = load_certificate(read_bounded(path, MAX_OCTETS), word)
+        certificate = load_certificate(read_bounded(path, MAX_CERTIFICATE_OCTETS), word)
         return (by_certificate(authority, certificate),)
     found = find(authority, word)
     now = system_clock()
@@ -77,7 +76,8 @@ def _tell(revoked: Revoked, reason: str) -> None:
         assert record.revocation is not None
         note(f"  {record.certificate.serial} was revoked before ({record.revocation.reason})")
     for key in revoked.barred:
-        done(f"the key {key[:32]} is barred for ever, in every environment of this machine")
+        fingerprint = Fingerprint(bytes.fromhex(key))
+        done(f"the key {fingerprint} is barred for ever, in every environment of this machine")
 
 
 @click.command("crl")
@@ -95,7 +95,7 @@ def crl(place: Place, out: Path | None, issuing_only: bool, passphrase_file: Pat
         for published in publish(authority, issuers):
             _tell_crl(charter, published)
     if out is not None:
-        write_atomic(out, read_bounded(charter.crl_path, 64 << 20), PUBLIC)
+        write_atomic(out, read_bounded(charter.crl_path, MAX_CRL_OCTETS), PUBLIC)
         done(f"copied to {out}")
     next_steps(
         (

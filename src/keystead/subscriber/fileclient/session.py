@@ -14,11 +14,10 @@ from typing import Final
 from keystead.errors import BadInput, KeysteadError, NotThere, Unavailable
 from keystead.machine.clock import Clock
 from keystead.machine.files import PUBLIC, read_bounded, write_atomic
-from keystead.pki.revocation import load_crls
+from keystead.pki.revocation import MAX_CRL_OCTETS, load_crls
 from keystead.subscriber.fileclient.address import ServerAddress, remember
 from keystead.subscriber.fileclient.connection import Connection
 from keystead.subscriber.folder import Role, open_folder, read_crls
-from keystead.subscriber.layout import CRL_LIMIT
 from keystead.tls.client import ClientCredentials, client_context, crl_warnings
 from keystead.tls.crls import NO_CRLS, CrlSet, advance
 from keystead.tls.probe import probe
@@ -122,11 +121,11 @@ def _newer_crls(
     chain, or has a lower number than the folder's, is not taken.
     """
     try:
-        known = etag_of(sha256(read_bounded(own.crl_path, CRL_LIMIT)).digest())
+        known = etag_of(sha256(read_bounded(own.crl_path, MAX_CRL_OCTETS)).digest())
     except NotThere:
         known = '""'
     try:
-        answer = connection.ask("GET", _CRL, (("If-None-Match", known),), limit=CRL_LIMIT)
+        answer = connection.ask("GET", _CRL, (("If-None-Match", known),), limit=MAX_CRL_OCTETS)
         if answer.head.status != 200:
             return None
         theirs = load_crls(answer.body, f"{connection.address.url}{_CRL}")

@@ -47,7 +47,7 @@ def dev(folder: Path) -> None:
 
 def _steps(place: Folder, home: Home, crl_path: Path) -> list[tuple[str, str]]:
     folder = shlex.quote(str(place.path))
-    where = "" if place.path == Path("certs") else f" --dir {folder}"
+    where = options.at(place.path)
     at_home = f"--home {shlex.quote(str(home.path))}"
     client = place.files(NAMES[Role.CLIENT])
     curl = f"curl --cacert {place.ca} --cert {client.certificate} --key {client.key}"

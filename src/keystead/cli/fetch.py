@@ -12,7 +12,7 @@ from keystead.cli.progress import progress
 from keystead.cli.say import done, fail, next_steps, note, print_json, table
 from keystead.cli.sizes import in_words
 from keystead.errors import KeysteadError
-from keystead.machine.oserrors import told
+from keystead.machine.folders import make_private_folder
 from keystead.pki.expiry import when
 from keystead.subscriber.fileclient.connection import Connection
 from keystead.subscriber.fileclient.fetching import fetch, list_files
@@ -43,13 +43,13 @@ def ls(folder: Path, name: str | None, server: str | None, as_json: bool) -> Non
         return
     if not entries:
         note(f"the server keeps nothing for {caller.identity}")
-        next_steps(("send something", f"keystead upload FILE{visit.where(folder)}"))
+        next_steps(("send something", f"keystead upload FILE{options.at(folder)}"))
         return
     table(
         ("name", "size", "modified", "SHA-256"),
         [(e.name, in_words(e.size), when(e.modified), e.sha256.hex()) for e in entries],
     )
-    next_steps(("fetch one", f"keystead get{visit.where(folder)} {visit.operand(entries[0].name)}"))
+    next_steps(("fetch one", f"keystead get{options.at(folder)} {visit.operand(entries[0].name)}"))
 
 
 @click.command("get")
@@ -63,8 +63,7 @@ def get(
     names: tuple[str, ...], out: Path, overwrite: bool, folder: Path, name: str | None, server: str | None
 ) -> None:
     """Fetch files; each appears whole, its digest verified, or not at all."""
-    with told(out, "make"):
-        out.mkdir(parents=True, exist_ok=True)
+    make_private_folder(out)
     failed = 0
     with visit.visiting(folder, name, server) as session, progress() as track:
 
@@ -80,3 +79,4 @@ def get(
                 done(f"{out / outcome.job}, {in_words(receipt.size)}; SHA-256 {receipt.sha256.hex()}")
     if failed:
         click.get_current_context().exit(1)
+    next_steps(("what else is there", f"keystead ls{options.at(folder)}"))

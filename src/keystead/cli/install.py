@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
@@ -73,7 +72,7 @@ def _until(plan: Plan) -> str:
 
 def _next(plan: Plan) -> list[tuple[str, str]]:
     place = plan.folder.path
-    where = "" if place == Path("certs") else f" --dir {shlex.quote(str(place))}"
+    where = options.at(place)
     if Role.SERVER.purpose in extended_key_usages(plan.chain.leaf):
         return [
             ("here", f"keystead serve{where}"),

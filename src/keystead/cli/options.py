@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,8 @@ from typing import Any, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEFAULT_DIRECTORY = Path("certs")
 
 
 def directory(command: Command) -> Command:
@@ -18,10 +21,15 @@ def directory(command: Command) -> Command:
         "folder",
         # What may not be read is said by the command itself, with why and mend.
         type=click.Path(file_okay=False, readable=False, path_type=Path),
-        default=Path("certs"),
+        default=DEFAULT_DIRECTORY,
         show_default=True,
         help="The folder of this machine's keys and certificates.",
     )(command)
+
+
+def at(folder: Path) -> str:
+    """The ``--dir`` that the next command needs, too."""
+    return "" if folder == DEFAULT_DIRECTORY else f" --dir {shlex.quote(str(folder))}"
 
 
 def name(command: Command) -> Command:

@@ -221,7 +221,7 @@ def _tell(found: ServerMaterial, hosts: Sequence[str], addresses: Sequence[Addre
             ),
         ]
     )
-    here = "" if material.certificate_path.parent == Path("certs") else " --dir DIR"
+    here = "" if material.certificate_path.parent == options.DEFAULT_DIRECTORY else " --dir DIR"
     to = "" if url == "https://localhost:8443" else f" --to {shlex.quote(url)}"
     next_steps(("on a client's machine", f"keystead upload FILE{to}{here}"), ("to stop", "Ctrl-C"))
     sys.stdout.flush()

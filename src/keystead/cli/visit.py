@@ -31,11 +31,6 @@ def to(command: Command) -> Command:
     )(command)
 
 
-def where(folder: Path) -> str:
-    """The ``--dir`` that the next command needs, too."""
-    return "" if folder == Path("certs") else f" --dir {shlex.quote(str(folder))}"
-
-
 def operand(name: str) -> str:
     """A file's name as a command takes it, also where it would look like an option."""
     return f"-- {shlex.quote(name)}" if name.startswith("-") else shlex.quote(name)

@@ -30,7 +30,7 @@ def unseal(data: bytes, identity: AgeIdentity | None, source: str) -> bytes:
             f"{source} is sealed to an age identity, and none was handed over",
             why="$CREDENTIALS_DIRECTORY is not set, or holds no file keystead-identity",
             mend="run it as a systemd service with LoadCredential=keystead-identity:FILE",
-            code="no-identity",
+            code="no-age-identity",
         )
     try:
         plain: bytes = pyrage.decrypt(data, _keys(identity))
@@ -57,6 +57,6 @@ def _keys(identity: AgeIdentity) -> list[pyrage.x25519.Identity]:
             "the credential keystead-identity is not an age identity",
             why=f"it needs a line that begins with {_PREFIX}",
             mend="make one with: age-keygen -o FILE",
-            code="bad-identity",
+            code="bad-age-identity",
         )
     return keys

@@ -1,4 +1,4 @@
-"""The time of day as an argument: what needs "now" takes a `Clock`, and only the command line picks one."""
+"""The time of day as an argument: what needs "now" takes it or a `Clock`, so that tests choose it."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def _read(path: Path) -> str:
     try:
         return read_private(path, _LIMIT).decode()
     except UnicodeDecodeError:
-        raise BadInput(f"{path} is not text", why="a passphrase is one line of UTF-8") from None
+        raise BadInput(f"{path} is not text", why="a passphrase or an age identity is UTF-8") from None
 
 
 def _checked(text: str, source: str) -> Passphrase:

@@ -1,7 +1,7 @@
 """Looking at an endpoint without trusting it: which certificates it presents, and how it speaks TLS.
 
 The only place that connects unverified. It sends nothing but the handshake, presents no certificate, and
-gives back what was shown; whoever wants to send something verifies first (`tls.contexts`).
+gives back what was shown; whoever wants to send something verifies first (`tls.client`).
 """
 
 from __future__ import annotations

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from keystead.errors import Distrusted, KeysteadError, NotThere
+from keystead.machine.clock import Clock, system_clock
 from keystead.pki.certificates import subject_key_id
 from keystead.pki.expiry import CRL_GRACE, in_words, when
 from keystead.tls.contexts import InForce, ServerCredentials
@@ -144,7 +145,7 @@ class Watcher:
         *,
         swap: Callable[[InForce], None],
         warn: Callable[[KeysteadError], None],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = system_clock,
     ) -> None:
         self._source = source
         self._current = current

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import TextIO
 from weakref import WeakSet
@@ -24,6 +23,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from keystead.errors import Unavailable
+from keystead.machine.clock import system_clock
 from keystead.tls.acceptor import Acceptor, TransportLimits
 from keystead.tls.capacity import Caps
 from keystead.tls.contexts import Holder, InForce
@@ -72,7 +72,7 @@ class Server:
 
     async def start(self) -> tuple[Address, ...]:
         """Load, start the application, listen. Raises a `KeysteadError`, and then nothing is left behind."""
-        loaded = begin(self._source, datetime.now(UTC))
+        loaded = begin(self._source, system_clock())
         self._holder = Holder(loaded.in_force)
         for warning in loaded.warnings:
             self._log.warning(warning)

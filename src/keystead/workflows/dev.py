@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 
 from cryptography import x509
 
@@ -161,7 +160,9 @@ def _answer(authority: Authority, folder: Folder, files: Files, role: Role, now:
         raise _started_over(outcome.error, folder)
     outbox = charter.folder / "handed-out"
     make_private_folder(outbox)
-    (handed,) = Counter(charter, {outcome.source: outbox}).hand_out([outcome])
+    counter = Counter(charter, {outcome.source: outbox})
+    (handed,) = counter.hand_out([outcome])
+    counter.settle()
     install(folder, Wish(handed.bundle), now)
 
 
@@ -169,6 +170,6 @@ def _started_over(error: KeysteadError, folder: Folder) -> KeysteadError:
     return KeysteadError(
         error.what,
         why=error.why,
-        mend=f"nothing of development is worth mending: rm -r {Path(folder.path)}; keystead dev",
+        mend=f"nothing of development is worth mending: rm -r {folder.path}; keystead dev",
         code=error.code,
     )

@@ -19,6 +19,7 @@ from threading import Timer
 from typing import Any, Protocol
 
 from keystead.errors import KeysteadError
+from keystead.machine.secrets import CREDENTIALS_VARIABLE
 
 PATIENCE = 60.0
 """Seconds until a command of ours that hangs is given up."""
@@ -149,7 +150,7 @@ def _command(words: tuple[str, ...]) -> list[str]:
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KEYSTEAD_")}
-    kept.pop("CREDENTIALS_DIRECTORY", None)
+    kept.pop(CREDENTIALS_VARIABLE, None)
     return kept | dict(extra)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -18,16 +18,12 @@ from sqlalchemy.exc import NoResultFound
 from keystead.ca.audit.entry import CLOCK_ACCEPTED, Entry
 from keystead.ca.inventory.schema import audit, audit_tree
 from keystead.errors import KeysteadError, Unavailable
+from keystead.pki.expiry import CLOCK_TOLERANCE, when
 from keystead.wire.merkle import Frontier, leaf_hash
-
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""How far the clock may stand before the newest entry: what time synchronisation may take back."""
 
 _PIECE = 1000
 _UNREADABLE = (ValueError, TypeError, OverflowError, AttributeError, OSError)
 """What a column of another type than was once written makes of itself."""
-
-_MINUTE = "%Y-%m-%d %H:%M UTC"
 
 
 class Tampered(KeysteadError):
@@ -95,7 +91,7 @@ def check_clock(tx: Connection, now: datetime) -> None:
     if last is not None and now < last - CLOCK_TOLERANCE:
         raise Unavailable(
             "nothing is signed: the clock of this machine went back",
-            why=f"it says {now:{_MINUTE}}, and the newest entry of the audit log is of {last:{_MINUTE}}",
+            why=f"it says {when(now)}, and the newest entry of the audit log is of {when(last)}",
             mend="set the clock; if that entry's time was the wrong one: keystead ca audit --accept-clock",
             code="clock-went-back",
         )

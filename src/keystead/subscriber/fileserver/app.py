@@ -38,6 +38,7 @@ from keystead.subscriber.fileserver.shelf import OpenFile, Shelf, Store
 from keystead.tls.peer import crls_of, peer_of
 from keystead.wire.files import PATH, Receipt, digest_field, etag_of, list_to_json, parse_file_name, target_of
 from keystead.wire.problems import Problem
+from keystead.wire.whoami import PATH as WHOAMI
 from keystead.wire.whoami import Caller
 
 _PREFIX = PATH.encode("ascii")
@@ -53,7 +54,7 @@ def make_app(store: Store, limits: UploadLimits | None = None) -> Starlette:
         routes=[
             Route(PATH, files.index, methods=["GET"]),
             Route(PATH + "{segment:path}", files.one, methods=list(files.verbs)),
-            Route("/whoami", whoami, methods=["GET"]),
+            Route(WHOAMI, whoami, methods=["GET"]),
             Route("/crl.pem", crl, methods=["GET"]),
         ],
         exception_handlers={

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -44,23 +41,6 @@ def test_failures_come_in_words(server: Running, subscribe: Subscribe) -> None:
 def test_plain_http_is_not_spoken(server: Running) -> None:
     with keystead.client(server.folder.path) as client, pytest.raises(WrongUsage):
         client.get("http://127.0.0.1/whoami")
-
-
-def test_importing_the_library_imports_nothing_else() -> None:
-    code = (
-        "import sys; before = set(sys.modules); import keystead;"
-        "print(sorted(set(sys.modules) - before - {'keystead', '__future__', 'typing'}))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env=_path()
-    )
-    loaded = eval(run.stdout)
-    assert [name for name in loaded if name.startswith("keystead")] == []
-    assert not {"ssl", "click", "cryptography", "httpx2", "asyncio"} & set(loaded)
-
-
-def _path() -> dict[str, str]:
-    return {"PYTHONPATH": str(Path(keystead.__file__).parent.parent)}
 
 
 def test_the_face_has_what_it_says() -> None:

@@ -49,7 +49,7 @@ def test_a_private_file_is_never_open_to_others_for_an_instant(
 
     def spy(path: Path, flags: int, mode: int = 0o777) -> int:
         descriptor = opened(path, flags, mode)
-        if flags & os.O_CREAT:
+        if flags & os.O_CREAT or flags & os.O_TMPFILE == os.O_TMPFILE:
             seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
         return descriptor
 
@@ -92,13 +92,30 @@ def test_a_new_file_that_cannot_be_finished_is_taken_away_again(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_where_no_file_can_be_without_a_name_a_new_one_is_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def refuse(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    files.write_new(tmp_path / "a.key", b"x")
+    assert ((tmp_path / "a.key").read_bytes(), mode(tmp_path / "a.key")) == (b"x", 0o600)
+    with pytest.raises(AlreadyThere):
+        files.write_new(tmp_path / "a.key", b"y")
+
+
 def test_a_rename_that_is_interrupted_leaves_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(self: Path, target: Path) -> Path:
+    def interrupt(source: str, target: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "replace", interrupt)
+    monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         files.write_atomic(tmp_path / "a.crt", b"new")
     assert list(tmp_path.iterdir()) == []
@@ -113,7 +130,10 @@ def test_an_atomic_write_replaces_what_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3, 100])
 def test_many_files_are_written_whole_and_public(tmp_path: Path, count: int) -> None:
-    files.write_many((tmp_path / f"{i}.crt", b"%d" % i) for i in range(count))
+    many = files.ManyFiles()
+    for i in range(count):
+        many.put(tmp_path / f"{i}.crt", b"%d" % i)
+    many.sync()
     found = {p.name: (p.read_bytes(), mode(p)) for p in tmp_path.iterdir()}
     assert found == {f"{i}.crt": (b"%d" % i, 0o644) for i in range(count)}
 
@@ -124,7 +144,10 @@ def test_many_files_are_made_durable_by_one_sync_at_the_end(
     calls: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append("fsync"))
     monkeypatch.setattr(os, "sync", lambda: calls.append("sync"))
-    files.write_many((tmp_path / f"{i}.crt", b"x") for i in range(500))
+    many = files.ManyFiles()
+    for i in range(500):
+        many.put(tmp_path / f"{i}.crt", b"x")
+    many.sync()
     assert calls[-1] == "sync"
     assert len(calls) < 50
 

@@ -6,13 +6,15 @@ Not here: what the bytes mean, and which folder things belong into. Every `OSErr
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
 import stat
-from collections.abc import Iterable
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from keystead.errors import BadInput, Unavailable
+from keystead.machine.leftovers import is_taken, sweep, temporary_name
 from keystead.machine.oserrors import told
 
 PRIVATE = 0o600
@@ -22,6 +24,8 @@ PRIVATE_FOLDER = 0o700
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 _SYNCED_ONE_BY_ONE = 32
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
+_KNOWS_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
@@ -91,35 +95,49 @@ def _read(descriptor: int, path: Path, limit: int) -> bytes:
 def write_new(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     """Make ``path``, which must not exist (`AlreadyThere`), a symbolic link included; durable on return."""
     with told(path, "write"):
-        _write_exclusively(path, data, mode, sync=True)
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        _give_birth(path, data, mode)
         _sync_folder(path.parent)
 
 
 def write_atomic(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     """Put ``data`` at ``path``, over whatever is there: all of it or nothing, durable on return."""
     with told(path, "write"):
+        sweep(path.parent)
         _replace(path, data, mode, sync=True)
         _sync_folder(path.parent)
 
 
-def write_many(files: Iterable[tuple[Path, bytes]], mode: int = PUBLIC) -> None:
-    """Put many files in place, each one whole or not at all, and all of them durable on return.
+class ManyFiles:
+    """Many files put in place one by one, each whole or not at all; all of them durable once `sync` returns.
 
     Beyond a few there is one sync at the end instead of one a file, which is ten times faster; a crash
-    before that may lose files, so write here only what can be written again.
+    before that may lose files, so put here only what can be written again.
     """
-    folders: set[Path] = set()
-    count = 0
-    for count, (path, data) in enumerate(files, start=1):
+
+    def __init__(self, mode: int = PUBLIC) -> None:
+        self._mode = mode
+        self._folders: set[Path] = set()
+        self._count = 0
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Put ``data`` at ``path``, over whatever is there."""
+        self._count += 1
+        if path.parent not in self._folders:
+            sweep(path.parent)
         with told(path, "write"):
-            _replace(path, data, mode, sync=count <= _SYNCED_ONE_BY_ONE)
-        folders.add(path.parent)
-    if count > _SYNCED_ONE_BY_ONE:
-        os.sync()
-        return
-    for folder in folders:
-        with told(folder, "write"):
-            _sync_folder(folder)
+            _replace(path, data, self._mode, sync=self._count <= _SYNCED_ONE_BY_ONE)
+        self._folders.add(path.parent)
+
+    def sync(self) -> None:
+        """Bring all of it to the disk."""
+        if self._count > _SYNCED_ONE_BY_ONE:
+            os.sync()
+            return
+        for folder in self._folders:
+            with told(folder, "write"):
+                _sync_folder(folder)
 
 
 def move_file(old: Path, new: Path) -> None:
@@ -136,29 +154,65 @@ def move_folder(old: Path, new: Path) -> None:
         _sync_folder(new.parent)
 
 
-def _replace(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
-    beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
-    _write_exclusively(beside, data, mode, sync=sync)
+def _give_birth(path: Path, data: bytes, mode: int) -> None:
+    """Make ``path`` whole at once: a kill before leaves nothing, for the file has no name until it is complete."""
     try:
-        beside.replace(path)
+        descriptor = os.open(path.parent, _NAMELESS, mode)
+    except OSError as error:
+        if error.errno not in _KNOWS_NO_NAMELESS:
+            raise
+        _write_exclusively(path, data, mode)
+        return
+    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
+        _fill(file, data, mode, sync=True)
+        # A folder's descriptor, which an absolute path ignores, makes Python follow the link in /proc.
+        os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
+
+
+def _replace(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
+    # Plain strings: of ten thousand files, pathlib would be the larger half of the work.
+    folder, name = os.path.split(path)
+    descriptor, beside = _begin(folder, name, mode)
+    try:
+        with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
+            _fill(file, data, mode, sync=sync)
+            os.replace(beside, path)  # noqa: PTH105 - while it is locked, so that no sweep takes it
     except BaseException:
-        beside.unlink(missing_ok=True)
+        _remove(beside)
         raise
 
 
-def _write_exclusively(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
+def _begin(folder: str, name: str, mode: int) -> tuple[int, str]:
+    while True:
+        beside = os.path.join(folder, temporary_name(name))  # noqa: PTH118
+        descriptor = os.open(beside, _NEW, mode)
+        if is_taken(descriptor):
+            return descriptor, beside
+        os.close(descriptor)
+
+
+def _write_exclusively(path: Path, data: bytes, mode: int) -> None:
     descriptor = os.open(path, _NEW, mode)
     try:
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
-            os.fchmod(file.fileno(), mode)  # the umask has taken from the mode that open was given
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
-            if sync:
-                os.fsync(file.fileno())
+            _fill(file, data, mode, sync=True)
     except BaseException:
-        path.unlink(missing_ok=True)
+        _remove(path)
         raise
+
+
+def _fill(file: FileIO, data: bytes, mode: int, *, sync: bool) -> None:
+    os.fchmod(file.fileno(), mode)  # the umask has taken from the mode that open was given
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+    if sync:
+        os.fsync(file.fileno())
+
+
+def _remove(path: str | Path) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108
 
 
 def _sync_folder(folder: Path) -> None:

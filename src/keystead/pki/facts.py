@@ -1,6 +1,7 @@
 """What the CA knows and what the operator wishes, as frozen values: the ground that `policy` decides on.
 
-Not here: reading them from an inventory, and the rules.
+They cross to worker processes, and have no slots for that: pickle is several times slower with them. Not
+here: reading them from an inventory, and the rules.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.names import HostNames, Identity, TrustDomain
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wishes:
     """What whoever asks the CA to sign adds to the CSR; None where they leave it to CSR and profile.
 
@@ -32,7 +33,7 @@ class Wishes:
     may_replace: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recorded:
     """A certificate of this environment's inventory, as far as a decision about another needs it."""
 
@@ -55,7 +56,7 @@ class Recorded:
         return (self.not_after - now) * 3 > self.not_after - self.not_before
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LiveKey:
     """What an identity holds: the live key's fingerprint, the newest certificate's serial and notAfter."""
 
@@ -64,7 +65,7 @@ class LiveKey:
     not_after: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """What the inventory and keys.db say of one request, read at one moment.
 
@@ -84,7 +85,7 @@ class Facts:
     compromised: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApprovedRequest:
     """A request that policy grants, with all that the certificate will say but serial number and dates.
 
@@ -108,7 +109,7 @@ class ApprovedRequest:
     capped: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Repetition:
     """The same CSR with the same wishes as before: the recorded certificate is the answer."""
 

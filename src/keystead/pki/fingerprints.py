@@ -18,7 +18,7 @@ SHOWN_DIGITS = 32
 """Hex digits shown: 128 bits, beyond the reach of a second preimage, short enough to be read aloud."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fingerprint:
     """A SHA-256: of a key's SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) or of a certificate's DER."""
 

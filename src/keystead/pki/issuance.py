@@ -75,15 +75,14 @@ class Issuer:
     authorship: Authorship
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IssuedCertificate:
-    """A signed certificate that is not recorded yet, with the request that it answers."""
+    """A signed certificate that is not recorded yet."""
 
     serial: str
     der: bytes
     not_before: datetime
     not_after: datetime
-    request: ApprovedRequest
 
 
 def check_issuing(issuing: x509.Certificate, now: datetime) -> None:
@@ -128,7 +127,6 @@ def issue(
         der=certificate.public_bytes(Encoding.DER),
         not_before=start - BACKDATE,
         not_after=not_after,
-        request=request,
     )
 
 

@@ -1,6 +1,7 @@
 """Who a certificate speaks for: names, environments, trust domains, identities, and the hosts it covers.
 
-Not here: X.509 itself. These are values, made once from text and valid for as long as they live.
+Not here: X.509 itself. These are values, made once from text and valid for as long as they live; without
+slots, for they cross to worker processes with each request, and pickle is several times slower with them.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-") or "keystead"
 
 
-@dataclass(frozen=True, order=True, slots=True)
+@dataclass(frozen=True, order=True)
 class TrustDomain:
     """``ENV.DOMAIN``: the name of one environment of one organisation, in every certificate of it."""
 
@@ -117,7 +118,7 @@ class TrustDomain:
         return self.value
 
 
-@dataclass(frozen=True, order=True, slots=True)
+@dataclass(frozen=True, order=True)
 class Identity:
     """(environment, profile, NAME): whom a certificate is for. Permissions and files hang on all of it."""
 
@@ -166,7 +167,7 @@ def parse_trust_domain_uri(uri: str) -> TrustDomain:
     return TrustDomain(uri.removeprefix(_SCHEME))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HostNames:
     """The DNS names and IP addresses that a certificate covers (RFC 5280, section 4.2.1.6), sorted."""
 

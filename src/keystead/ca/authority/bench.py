@@ -1,7 +1,8 @@
 """The pure part of signing many: parse, check, sign; in this process, or in workers that hold the key.
 
-A bench keeps the parsed requests by their number, for they cannot cross a process border; what crosses is
-small and frozen. Not here: facts, claims, records (`decide`, `issue`, `batch`).
+A bench keeps the parsed requests by their number, for they cannot cross a process border, and what `check`
+granted, which is all that `issue` can sign; what crosses is small and frozen. Not here: facts, claims,
+records (`decide`, `issue`, `batch`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from keystead.pki.profiles import Profile
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Check:
     """One request to be judged, by its number: as whom, with which facts."""
 
@@ -39,12 +40,11 @@ class Check:
     facts: Facts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
-    """One certificate to be signed: the request's number, the request as granted, its serial number."""
+    """One certificate to be signed: the number of a request that `check` has granted, its serial number."""
 
     number: int
-    request: ApprovedRequest
     serial: int
 
 
@@ -71,6 +71,7 @@ class LocalBench:
         self._profiles = profiles
         self._issuer = issuer
         self._requests: dict[int, CertificateRequest] = {}
+        self._granted: dict[int, ApprovedRequest] = {}
 
     def examine(self, numbered: Sequence[tuple[int, Submission]]) -> list[Examined | KeysteadError]:
         """Parse submissions, and keep each request under its number."""
@@ -84,10 +85,9 @@ class LocalBench:
         """Sign certificates; only now is the key asked for."""
         issuer, profiles = self._issuer(), self._profiles
         return [
-            issuance.issue(
-                order.request, profiles[order.request.profile], issuer, serial=order.serial, now=now
-            )
+            issuance.issue(request, profiles[request.profile], issuer, serial=order.serial, now=now)
             for order in orders
+            for request in (self._granted[order.number],)
         ]
 
     def _examine(self, number: int, submission: Submission) -> Examined | KeysteadError:
@@ -101,9 +101,12 @@ class LocalBench:
     def _check(self, check: Check, now: datetime) -> Decision | KeysteadError:
         request, profile = self._requests[check.number], self._profiles[check.identity.profile]
         try:
-            return policy.check(request, check.identity, check.wishes, profile, check.facts, now)
+            decision = policy.check(request, check.identity, check.wishes, profile, check.facts, now)
         except KeysteadError as error:
             return error
+        if isinstance(decision, ApprovedRequest):
+            self._granted[check.number] = decision
+        return decision
 
 
 class ForkedBench:

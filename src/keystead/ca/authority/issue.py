@@ -43,10 +43,13 @@ def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> lis
         else:
             outcomes[item.case.number] = Rejected(item.case.submission.source, _taken(item, holder))
     now = authority.clock().replace(microsecond=0)
-    orders = [Order(item.case.number, item.request, authority.new_serial()) for item in free]
+    orders = [Order(item.case.number, authority.new_serial()) for item in free]
     issuer_serial = authority.charter.issuing_serial
     issued = bench.issue(orders, now) if orders else []
-    certificates = [_row(certificate, issuer_serial, now) for certificate in issued]
+    certificates = [
+        _row(certificate, item.request, issuer_serial, now)
+        for certificate, item in zip(issued, free, strict=True)
+    ]
     replaced = _record(authority, free, certificates, now)
     for item, certificate in zip(free, certificates, strict=True):
         outcomes[item.case.number] = Signed(
@@ -55,8 +58,7 @@ def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> lis
             certificate=certificate,
             left_out=item.request.left_out,
             replaced=replaced[item.case.number],
-            capped=item.request.capped
-            or certificate.not_after < now.replace(microsecond=0) + item.request.lifetime,
+            capped=item.request.capped or certificate.not_after < now + item.request.lifetime,
         )
     return [outcomes[item.case.number] for item in granted]
 
@@ -74,8 +76,9 @@ def _taken(item: Granted, holder: str) -> Refused:
     )
 
 
-def _row(issued: IssuedCertificate, issuer_serial: str, now: datetime) -> Certificate:
-    request = issued.request
+def _row(
+    issued: IssuedCertificate, request: ApprovedRequest, issuer_serial: str, now: datetime
+) -> Certificate:
     return Certificate(
         serial=issued.serial,
         kind=Kind.LEAF,

@@ -103,7 +103,7 @@ class Authority:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Submission:
     """A CSR as it arrived: where from, its bytes, and what is wished beside it."""
 

@@ -40,7 +40,7 @@ class PrivateKeyReceived(KeysteadError):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Examined:
     """A parsed request as far as its facts are found by it: small enough to cross from a worker."""
 

@@ -155,7 +155,7 @@ def move_folder(old: Path, new: Path) -> None:
 
 
 def _give_birth(path: Path, data: bytes, mode: int) -> None:
-    """Make ``path`` whole at once: a kill before leaves nothing, for the file has no name until it is complete."""
+    """Make ``path`` whole at once: the file has no name until then, so that a kill leaves nothing."""
     try:
         descriptor = os.open(path.parent, _NAMELESS, mode)
     except OSError as error:
@@ -166,7 +166,10 @@ def _give_birth(path: Path, data: bytes, mode: int) -> None:
     with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
         _fill(file, data, mode, sync=True)
         # A folder's descriptor, which an absolute path ignores, makes Python follow the link in /proc.
-        os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
+        try:
+            os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
+        except FileNotFoundError:  # no /proc here
+            _write_exclusively(path, data, mode)
 
 
 def _replace(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
@@ -186,7 +189,7 @@ def _begin(folder: str, name: str, mode: int) -> tuple[int, str]:
     while True:
         beside = os.path.join(folder, temporary_name(name))  # noqa: PTH118
         descriptor = os.open(beside, _NEW, mode)
-        if is_taken(descriptor):
+        if is_taken(descriptor, beside):
             return descriptor, beside
         os.close(descriptor)
 

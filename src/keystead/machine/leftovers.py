@@ -1,0 +1,51 @@
+"""Temporary files beside their targets: how they are named, and which of them a killed writer left.
+
+A writer locks its temporary file until it is renamed; of a killed writer's the kernel drops the lock. So a
+later write into the same folder may remove whatever is not locked. Not here: writing (`files`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+_NAME_OCTETS = 200
+_NAME = re.compile(r"\..+\.[0-9a-f]{12}\.tmp", re.DOTALL)
+_PROBE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def temporary_name(name: str) -> str:
+    """A new name for what is to become ``name``: hidden, and nobody else's."""
+    return f".{name[:_NAME_OCTETS]}.{secrets.token_hex(6)}.tmp"
+
+
+def is_taken(descriptor: int, path: str) -> bool:
+    """Lock the temporary file just made at ``path``; False where a sweep was quicker and has removed it."""
+    with suppress(OSError):  # some network file systems know no locks; a sweep removes nothing there
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return os.path.lexists(path)
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove the temporary files in ``folder`` whose writers are gone; what cannot be removed stays."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - of ten thousand names, a few are looked at
+    except OSError:
+        return
+    for name in names:
+        if name.endswith(".tmp") and _NAME.fullmatch(name):
+            _remove_if_abandoned(Path(folder, name))
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(path, _PROBE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)

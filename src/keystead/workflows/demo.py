@@ -18,7 +18,7 @@ from datetime import timedelta
 from hashlib import sha256
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
-from socket import AF_INET, SOCK_STREAM, create_connection, socket
+from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, create_connection, socket
 
 from keystead.errors import KeysteadError
 from keystead.machine.clock import Clock, system_clock
@@ -219,6 +219,7 @@ def _url(server: Server) -> str:
 
 def _is_free(port: int) -> bool:
     with socket(AF_INET, SOCK_STREAM) as probe:
+        probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)  # as servers do: a port just left is free
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

@@ -72,8 +72,3 @@ class Frontier:
         for left in reversed(rest):
             node = node_hash(left, node)
         return node
-
-
-def root_of(leaves: Iterable[bytes]) -> bytes:
-    """The root over all these leaf hashes."""
-    return Frontier().append(leaves).root

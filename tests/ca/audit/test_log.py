@@ -12,7 +12,7 @@ from keystead.ca.audit.entry import CLOCK_ACCEPTED, Entry
 from keystead.ca.audit.log import Tampered
 from keystead.ca.inventory.store import Inventory
 from keystead.errors import Unavailable
-from keystead.wire.merkle import EMPTY_ROOT, leaf_hash, root_of
+from keystead.wire.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from tests.ca.inventory.sample import NOW
 
 MINUTE = timedelta(minutes=1)
@@ -52,7 +52,7 @@ def test_an_empty_log_is_sound(inventory: Inventory) -> None:
 
 def test_the_root_is_the_one_over_all_entries(filled: Inventory) -> None:
     leaves = [leaf_hash(entry(n).canonical().encode()) for n in range(11)]
-    assert verify(filled) == log.Verified(11, root_of(leaves), entry(10).when)
+    assert verify(filled) == log.Verified(11, Frontier().append(leaves).root, entry(10).when)
 
 
 def test_entries_are_read_in_order_from_any_number_on(filled: Inventory) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from sqlalchemy import Column, ColumnElement, Connection, func, literal, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, literal, tuple_
 
 from keystead.ca.inventory.reads import RECORDED, recorded_of
 from keystead.ca.inventory.rows import Recorded
@@ -86,13 +86,6 @@ def page(
         return Page(entries, None)
     last = rows[limit - 1]
     return Page(entries, Cursor(last._mapping[order.moment], last.serial))
-
-
-def count(tx: Connection, wanted: Filter, now: datetime) -> int:
-    """How many certificates ``wanted`` holds at ``now``."""
-    both = certificates.outerjoin(revocations, certificates.c.serial == revocations.c.serial)
-    statement = select(func.count()).select_from(both).where(*_conditions(wanted, now))
-    return tx.execute(statement).scalar_one()
 
 
 def _beyond(

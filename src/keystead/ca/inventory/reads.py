@@ -20,7 +20,6 @@ from keystead.ca.inventory.rows import (
     Question,
     Recorded,
     Revocation,
-    RevokedEntry,
 )
 from keystead.ca.inventory.schema import certificates, crls, identities, renewals, revocations
 
@@ -42,20 +41,16 @@ RECORDED = select(*_COLUMNS, revocations.c.revoked_at, revocations.c.reason).out
 def facts(tx: Connection, questions: Sequence[Question]) -> tuple[Facts, ...]:
     """What is known about each of ``questions``, in their order; a handful of statements for hundreds."""
     live = live_rows(tx, {(q.profile, q.name) for q in questions})
-    held = live_rows_by_key(tx, {q.key_fingerprint for q in questions})
     recorded = _newest(tx, certificates.c.csr_fingerprint, {q.csr_fingerprint for q in questions})
     of_key = _newest(tx, certificates.c.key_fingerprint, {q.key_fingerprint for q in questions})
     old = {q.renews for q in questions if q.renews is not None}
     renewed = {r.certificate.serial: r for r in certificates_by_serial(tx, old)}
-    renewed_by = renewal_keys(tx, old)
     return tuple(
         Facts(
             live=live.get((q.profile, q.name)),
-            held=held.get(q.key_fingerprint),
             of_key=of_key.get(q.key_fingerprint),
             recorded=recorded.get(q.csr_fingerprint),
             renewed=renewed.get(q.renews or ""),
-            renewed_by=renewed_by.get(q.renews or ""),
         )
         for q in questions
     )
@@ -127,15 +122,15 @@ def _all(tx: Connection, condition: ColumnElement[bool]) -> tuple[Recorded, ...]
     return tuple(map(recorded_of, tx.execute(RECORDED.where(condition).order_by(certificates.c.seq))))
 
 
-def revoked_under(tx: Connection, issuer_serial: str) -> tuple[RevokedEntry, ...]:
+def revoked_under(tx: Connection, issuer_serial: str) -> tuple[Revocation, ...]:
     """Every revoked certificate of one issuer, by serial: what its CRL lists (RFC 5280, section 5.1.2.6)."""
     statement = (
-        select(revocations, certificates.c.not_after)
+        select(revocations)
         .join(certificates, certificates.c.serial == revocations.c.serial)
         .where(certificates.c.issuer_serial == issuer_serial)
         .order_by(revocations.c.serial)
     )
-    return tuple(RevokedEntry(*row) for row in tx.execute(statement))
+    return tuple(Revocation(*row) for row in tx.execute(statement))
 
 
 def last_crl(tx: Connection, issuer_serial: str) -> Crl | None:

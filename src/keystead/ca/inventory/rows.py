@@ -104,16 +104,6 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class RevokedEntry:
-    """What a CRL says of one certificate; ``not_after`` tells when it may be left out."""
-
-    serial: str
-    revoked_at: datetime
-    reason: str
-    not_after: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Crl:
     """One CRL that was published, by the issuer's serial and the CRL number (RFC 5280, section 5.2.3)."""
 
@@ -138,18 +128,15 @@ class Question:
 class Facts:
     """What the inventory knows about one CSR.
 
-    ``live``: the identity's row, expired or not. ``held``: the row of the identity that this key is live
-    for. ``of_key``: the newest certificate of this key, whatever became of it. ``recorded``: the newest one
-    given for the same CSR. ``renewed``: the one that the proof names. ``renewed_by``: the key that has
-    renewed it already.
+    ``live``: the identity's row, expired or not. ``of_key``: the newest certificate of this key, whatever
+    became of it. ``recorded``: the newest one given for the same CSR. ``renewed``: the one that the proof
+    names.
     """
 
     live: Live | None = None
-    held: Live | None = None
     of_key: Recorded | None = None
     recorded: Recorded | None = None
     renewed: Recorded | None = None
-    renewed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

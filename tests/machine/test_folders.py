@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from keystead.errors import Unavailable
 from keystead.machine.folders import keep_out_of_git, make_private_folder
 from keystead.machine.gitignore import is_ignored
+from tests.programs import program
 
 
 @pytest.mark.parametrize("umask", [0, 0o077, 0o777])
@@ -80,18 +80,18 @@ _LINES = st.sampled_from(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(top=st.lists(_LINES, max_size=4), lower=st.lists(_LINES, max_size=3))
 def test_git_itself_decides_the_same(tmp_path: Path, top: list[str], lower: list[str]) -> None:
+    git = program("git")
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
     folder = tmp_path / "deep" / "certs"
     if not folder.exists():
         folder.mkdir(parents=True)
-        subprocess.run(["git", "init", "-q"], cwd=tmp_path, env=environment, check=True)
+        subprocess.run([git, "init", "-q"], cwd=tmp_path, env=environment, check=True)
     (tmp_path / ".gitignore").write_text("\n".join(top))
     (folder / ".gitignore").write_text("\n".join(lower))
-    answer = subprocess.run(["git", "check-ignore", "-q", "deep/certs/a.key"], cwd=tmp_path, env=environment)
+    answer = subprocess.run([git, "check-ignore", "-q", "deep/certs/a.key"], cwd=tmp_path, env=environment)
     assert is_ignored(folder / "a.key") == (answer.returncode == 0)
 
 

@@ -29,17 +29,7 @@ def ls(folder: Path, name: str | None, server: str | None, as_json: bool) -> Non
         entries = list_files(session.first)
         caller = session.caller
     if as_json:
-        print_json(
-            [
-                {
-                    "name": entry.name,
-                    "size": entry.size,
-                    "modified": entry.modified.isoformat(),
-                    "sha256": entry.sha256.hex(),
-                }
-                for entry in entries
-            ]
-        )
+        print_json([entry.as_members() for entry in entries])
         return
     if not entries:
         note(f"the server keeps nothing for {caller.identity}")

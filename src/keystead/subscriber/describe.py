@@ -29,6 +29,7 @@ from keystead.pki.keys import describe as key_type
 from keystead.pki.revocation import crl_number, next_update
 from keystead.pki.serials import serial_hex
 from keystead.tls.probe import Probed
+from keystead.wire.place import place_of
 
 _SHOWN_REVOCATIONS = 20
 _PURPOSES = {
@@ -144,7 +145,7 @@ def endpoint(found: Probed) -> Description:
         _text("group", "key exchange", found.group or "not told"),
         Line("asks_for_certificate", asks, "mutual TLS", _ASKS[asks]),
     )
-    return Description("endpoint", f"endpoint {found.host}:{found.port}", lines)
+    return Description("endpoint", f"endpoint {place_of(found.host, found.port)}", lines)
 
 
 _ASKS = {True: "it asks for a client certificate", False: "it asks for no client certificate"}

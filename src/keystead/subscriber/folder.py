@@ -163,7 +163,7 @@ def _only(folder: Folder, role: Role) -> Pair:
         f"{folder.path} holds no {role}'s key and certificate",
         why="; ".join(others) or "there is no key in it",
         mend=f"make a key and CSR: {_make(folder, role, 'NAME')}   (or, for local testing: keystead dev)",
-        code="no-identity",
+        code="no-fitting-identity",
     )
 
 

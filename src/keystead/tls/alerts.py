@@ -21,6 +21,7 @@ from keystead.pki.expiry import when
 from keystead.pki.revocation import issuer_key
 from keystead.pki.serials import serial_hex
 from keystead.tls.client import ClientCredentials
+from keystead.wire.place import place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Attempt:
     @property
     def place(self) -> str:
         """``host:port``."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return place_of(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from keystead.pki.verdicts import (
 from keystead.tls.alerts import Attempt, alert_of, explain_alert, reason_of
 from keystead.tls.client import TELL
 from keystead.tls.probe import probe
+from keystead.wire.place import place_of
 
 _LOOK_SECONDS = 3.0
 
@@ -227,7 +228,7 @@ def _wrong_host(attempt: Attempt, seen: tuple[x509.Certificate, ...]) -> tuple[s
     names = host_names(seen[0])
     others = [text for text in names.texts if not text.startswith("*.")]
     near = (
-        f"connect by a name that it has (--to https://{_authority(others[0], attempt.port)}), or "
+        f"connect by a name that it has (--to https://{place_of(others[0], attempt.port)}), or "
         if others
         else ""
     )
@@ -238,10 +239,6 @@ def _wrong_host(attempt: Attempt, seen: tuple[x509.Certificate, ...]) -> tuple[s
         f"{near}on the server: keystead csr {name} --renew{wanted}; on the CA's machine: keystead ca sign"
         f" {name}.csr{wanted}",
     )
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _unknown_ca(attempt: Attempt, seen: tuple[x509.Certificate, ...]) -> tuple[str, str]:

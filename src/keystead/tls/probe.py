@@ -16,6 +16,7 @@ from cryptography import x509
 from OpenSSL import SSL
 
 from keystead.errors import KeysteadError, NotThere, Unavailable
+from keystead.wire.place import place_of
 
 _TIMEOUT = 10.0
 """Seconds for all of it: name, connection and handshake."""
@@ -51,7 +52,7 @@ def probe(host: str, port: int, *, timeout: float = _TIMEOUT) -> Probed:
     no TLS, refuses, or is too slow.
     """
     deadline = time.monotonic() + timeout
-    where = f"{host}:{port}"
+    where = place_of(host, port)
     with _connect(host, port, timeout) as sock:
         asked: list[bool] = []
         connection = _connection(host, asked)
@@ -65,7 +66,7 @@ def probe(host: str, port: int, *, timeout: float = _TIMEOUT) -> Probed:
 
 
 def _connect(host: str, port: int, timeout: float) -> socket.socket:
-    where = f"{host}:{port}"
+    where = place_of(host, port)
     try:
         return socket.create_connection((host, port), timeout)
     except (socket.gaierror, UnicodeError):
@@ -141,7 +142,9 @@ def _shown(connection: SSL.Connection, host: str, port: int, *, asks: bool) -> P
         chain = connection.get_peer_cert_chain(as_cryptography=True) or []
     except ValueError as error:
         raise Unavailable(
-            f"{host}:{port} presents a certificate that cannot be parsed", why=str(error), code="malformed"
+            f"{place_of(host, port)} presents a certificate that cannot be parsed",
+            why=str(error),
+            code="malformed",
         ) from None
     return Probed(
         host=host,

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from keystead.errors import KeysteadError, NotThere, Unavailable, WrongUsage
+from keystead.wire.place import place_of
 
 BACKLOG = 2_048
 _PORT_ATTEMPTS = 20
@@ -27,7 +28,7 @@ class Address:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return place_of(self.host, self.port)
 
 
 def parse_listen(text: str) -> tuple[str, int]:

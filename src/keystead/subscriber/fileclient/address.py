@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from keystead.errors import BadInput, KeysteadError, WrongUsage
 from keystead.machine.files import read_bounded, write_atomic
 from keystead.pki.names import HostNames
+from keystead.wire.place import place_of
 
 VARIABLE: Final = "KEYSTEAD_SERVER"
 DEFAULT: Final = "https://localhost:8443"
@@ -63,7 +64,7 @@ class ServerAddress:
     @property
     def authority(self) -> str:
         """``host:port``, as the Host field has it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return place_of(self.host, self.port)
 
     @property
     def url(self) -> str:

@@ -187,7 +187,7 @@ def _replace(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
 
 def _begin(folder: str, name: str, mode: int) -> tuple[int, str]:
     while True:
-        beside = os.path.join(folder, temporary_name(name))  # noqa: PTH118
+        beside = os.path.join(folder, temporary_name(name))  # noqa: PTH118 - a batch makes thousands: text is quicker
         descriptor = os.open(beside, _NEW, mode)
         if is_taken(descriptor, beside):
             return descriptor, beside
@@ -215,7 +215,7 @@ def _fill(file: FileIO, data: bytes, mode: int, *, sync: bool) -> None:
 
 def _remove(path: str | Path) -> None:
     with suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108
+        os.unlink(path)  # noqa: PTH108 - likewise
 
 
 def _sync_folder(folder: Path) -> None:

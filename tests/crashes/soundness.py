@@ -1,0 +1,92 @@
+"""What must hold of a CA's home and of the folders beside it, read without keystead's own inventory code."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.e2e.conftest import Machine
+
+_STRAY = re.compile(r"\.tmp$|\.part$|^\.incoming-|\.db-journal$|\.new\.")
+
+
+def query(database: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
+    """The rows that ``sql`` gives."""
+    with closing(sqlite3.connect(database)) as connection:
+        return [tuple(row) for row in connection.execute(sql, values)]
+
+
+def assert_no_strays(*folders: Path) -> None:
+    """Nothing that is meant to be gone lies in ``folders`` or below."""
+    strays = [path for folder in folders for path in folder.rglob("*") if _STRAY.search(path.name)]
+    assert strays == []
+
+
+def leaf(path: Path) -> x509.Certificate:
+    """The first certificate in the file, which must be whole."""
+    return x509.load_pem_x509_certificates(path.read_bytes())[0]
+
+
+def assert_every_certificate_is_recorded(inventory: Path, *folders: Path) -> int:
+    """Each NAME.crt and NAME.pem in ``folders`` is whole and recorded, octet for octet; their count."""
+    recorded = {der for (der,) in query(inventory, "SELECT der FROM certificates")}
+    paths = [
+        path for folder in folders for suffix in ("crt", "pem") for path in folder.glob(f"[!.]*.{suffix}")
+    ]
+    for path in paths:
+        if path.name != "crl.pem":
+            assert leaf(path).public_bytes(Encoding.DER) in recorded, path
+    return len(paths)
+
+
+def assert_issued_once(inventory: Path, names: Iterable[str]) -> None:
+    """Each of ``names`` has one certificate, and holds its identity by it."""
+    for name in names:
+        rows = query(inventory, "SELECT serial FROM certificates WHERE name = ?", name)
+        assert len(rows) == 1, (name, rows)
+        assert query(inventory, "SELECT serial FROM identities WHERE name = ?", name) == rows
+
+
+def assert_handed_out(folder: Path, names: Iterable[str]) -> None:
+    """All the files of each of ``names`` are there, and of one certificate."""
+    for name in names:
+        assert leaf(folder / f"{name}.crt") == leaf(folder / f"{name}.pem")
+
+
+def assert_whole(machine: Machine, home: Path, env: str = "dev") -> None:
+    """The database is sound, so is the audit log, and crl.pem shows what was revoked."""
+    inventory = home / env / "inventory.db"
+    assert query(inventory, "PRAGMA integrity_check") == [("ok",)]
+    assert query(inventory, "PRAGMA foreign_key_check") == []
+    said = json.loads(machine.ok("ca", "audit", "--env", env, "--home", str(home), "--json").out)
+    assert said["crl_is_behind"] is False
+    assert said["entries"] > 0
+    lists = crls(home / env / "crl.pem")
+    assert len(lists) == 2
+    for crl in lists:
+        assert crl_number(crl) in {
+            number for (number,) in query(inventory, "SELECT number FROM crls WHERE this_update <= ?", 2**40)
+        }
+
+
+def crls(path: Path) -> list[x509.CertificateRevocationList]:
+    """The lists in the file."""
+    blocks = re.findall(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\n", path.read_bytes(), re.DOTALL)
+    return [x509.load_pem_x509_crl(block) for block in blocks]
+
+
+def crl_number(crl: x509.CertificateRevocationList) -> int:
+    """Its number."""
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+def revoked_in(path: Path) -> Sequence[int]:
+    """The serial numbers that the lists in the file name."""
+    return [entry.serial_number for crl in crls(path) for entry in crl]

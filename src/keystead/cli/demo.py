@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from keystead.cli.say import done, next_steps, say
+from keystead.cli.say import done, escape, next_steps, say
 from keystead.errors import AlreadyThere
 from keystead.machine.folders import make_private_folder
 from keystead.workflows.demo import play
@@ -69,8 +69,8 @@ class _OnTerminal:
 
     def printed(self, text: str) -> None:
         """This is what it printed."""
-        click.echo(f"     {text}")
+        click.echo(f"     {escape(text)}")
 
     def remark(self, text: str) -> None:
         """This is what it means."""
-        click.secho(f"     · {text}", dim=True)
+        click.secho(f"     · {escape(text)}", dim=True)

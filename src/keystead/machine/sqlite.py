@@ -5,6 +5,7 @@ Not here: tables and queries. No database toolkit either: `prepare` takes any op
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ BUSY = timedelta(seconds=30)
 """How long a writer waits for another writer's transaction."""
 
 _POLL = 0.02
+_SIDE_FILE = 64 * 1024
+"""Where less than this is free, SQLite cannot make its side files, and calls that an I/O error."""
 
 _PRAGMAS = (
     f"busy_timeout = {int(BUSY.total_seconds() * 1000)}",
@@ -109,10 +112,20 @@ def use_wal(connection: sqlite3.Connection) -> None:
 def explain(error: sqlite3.Error, path: Path) -> KeysteadError:
     """The error to raise where SQLite failed on ``path`` with ``error``."""
     name = "_".join((getattr(error, "sqlite_errorname", None) or "").split("_")[:2])
+    if name == "SQLITE_IOERR" and _is_full(path.parent):
+        name = "SQLITE_FULL"
     trouble = _BY_NAME.get(name)
     if trouble is None:
         return Unavailable(f"the database {path} failed", why=str(error), mend=f"look at: ls -l {path}*")
     return trouble.kind(f"cannot use {path}", why=trouble.why, mend=trouble.mend.format(path=path))
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        room = os.statvfs(folder)
+    except OSError:
+        return False
+    return room.f_bavail * room.f_frsize < _SIDE_FILE
 
 
 @contextmanager

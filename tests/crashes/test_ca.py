@@ -35,7 +35,7 @@ def sign(home: Path, folder: Path) -> tuple[str, ...]:
 def test_a_killed_init_leaves_all_or_nothing(machine: Machine, rounds: Rounds) -> None:
     course = course_of(machine, *init(machine.folder / "first"))
     home = machine.folder / "home"
-    for chance in rounds.play(4):
+    for chance in rounds.play(2):
         kill(machine, course, chance, *init(home))
         if (home / "dev").exists():
             assert_whole(machine, home)
@@ -49,14 +49,14 @@ def test_a_killed_init_leaves_all_or_nothing(machine: Machine, rounds: Rounds) -
 def test_a_killed_signing_of_a_few_is_completed_by_the_next(
     machine: Machine, home: Path, rounds: Rounds
 ) -> None:
-    _signings_are_killed(machine, home, rounds, sample=8, count=3)
+    _signings_are_killed(machine, home, rounds, sample=4, count=3)
 
 
 @in_sample_and_soak
 def test_a_killed_signing_with_workers_is_completed_by_the_next(
     machine: Machine, home: Path, rounds: Rounds
 ) -> None:
-    _signings_are_killed(machine, home, rounds, sample=3, count=200)
+    _signings_are_killed(machine, home, rounds, sample=2, count=200)
 
 
 def _signings_are_killed(machine: Machine, home: Path, rounds: Rounds, *, sample: int, count: int) -> None:
@@ -88,7 +88,7 @@ def test_a_killed_revocation_is_completed_by_the_next(machine: Machine, home: Pa
     write_csrs(machine.folder / "one", ["first"])
     machine.ok(*sign(home, machine.folder / "one"))
     course = course_of(machine, *revoke("first"))
-    for number, chance in enumerate(rounds.play(5)):
+    for number, chance in enumerate(rounds.play(2)):
         write_csrs(folder := machine.folder / f"round-{number}", [f"n{number}"])
         machine.ok(*sign(home, folder))
         before = set(revoked_in(crl))
@@ -111,7 +111,7 @@ def test_a_killed_publication_leaves_whole_lists_that_never_go_back(
     copy = machine.folder / "copy.pem"
     publish = "ca", "crl", "--home", str(home), "--out", str(copy)
     course = course_of(machine, *publish)
-    for chance in rounds.play(4):
+    for chance in rounds.play(2):
         before = _numbers(home / "dev" / "crl.pem")
         kill(machine, course, chance, *publish)
         between = _numbers(home / "dev" / "crl.pem")
@@ -147,7 +147,7 @@ def test_a_killed_migration_is_completed_by_the_next_command(
 
     empty()
     course = course_of(machine, *asked)
-    for chance in rounds.play(4):
+    for chance in rounds.play(2):
         empty()
         kill(machine, course, chance, *asked)
         machine.ok(*asked)

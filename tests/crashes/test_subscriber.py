@@ -42,7 +42,7 @@ def test_a_killed_csr_leaves_a_key_that_the_next_run_takes_up(machine: Machine, 
 
     course = course_of(machine, *csr("first"))
     folder = machine.folder / "alice"
-    for chance in rounds.play(10):
+    for chance in rounds.play(5):
         kill(machine, course, chance, *csr("alice"))
         key = folder / "alice.key"
         before = key.read_bytes() if key.exists() else None
@@ -64,7 +64,7 @@ def test_a_killed_renewal_request_leaves_the_pair_and_is_taken_up(
         return "csr", "alice", "--renew", "--dir", str(folder)
 
     course = course_of(machine, *renew(renew_folder(machine.folder / "first")))
-    for chance in rounds.play(10):
+    for chance in rounds.play(4):
         folder = renew_folder(machine.folder / "alice")
         pair = opened(folder).key_pem, opened(folder).chain_pem
         kill(machine, course, chance, *renew(folder))
@@ -96,7 +96,7 @@ def test_a_killed_first_install_is_completed_by_the_next(
 
     course = course_of(machine, *install(bare(machine.folder / "first")))
     wanted = leaf(machine.folder / "outbox/alice.pem")
-    for chance in rounds.play(10):
+    for chance in rounds.play(5):
         folder = bare(machine.folder / "alice")
         kill(machine, course, chance, *install(folder))
         try:
@@ -127,7 +127,7 @@ def test_a_killed_renewal_swap_leaves_one_pair_that_fits(
         return Path(shutil.copytree(renewing, to))
 
     course = course_of(machine, *install(copied(machine.folder / "first")))
-    for chance in rounds.play(12):
+    for chance in rounds.play(6):
         folder = copied(machine.folder / "alice")
         kill(machine, course, chance, *install(folder))
         assert opened(folder).certificate in {old, new}

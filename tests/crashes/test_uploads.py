@@ -63,7 +63,7 @@ def test_a_killed_server_leaves_whole_files_and_the_next_sweeps(
     machine: Machine, uploads: Path, rounds: Rounds
 ) -> None:
     previous = b""
-    for chance in rounds.play(3):
+    for chance in rounds.play(2):
         path = file_of(machine, chance)
         with machine.serving(*serve()) as server, sending(machine, server, path) as client:
             time.sleep(chance.uniform(0.1, 0.7))  # the instant of the kill, which chance chooses
@@ -88,7 +88,7 @@ def test_a_killed_server_leaves_whole_files_and_the_next_sweeps(
 @in_sample_and_soak
 def test_a_killed_client_leaves_nothing_of_its_file(machine: Machine, uploads: Path, rounds: Rounds) -> None:
     with machine.serving(*serve()) as server:
-        for chance in rounds.play(4):
+        for chance in rounds.play(2):
             path = file_of(machine, chance)
             with sending(machine, server, path) as client:
                 time.sleep(chance.uniform(0.1, 0.6))  # the instant of the kill, which chance chooses

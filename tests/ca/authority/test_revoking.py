@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -263,6 +264,23 @@ def test_a_list_that_cannot_be_written_was_never_made(
     monkeypatch.undo()
     assert numbers(office) == before
     assert log_is_whole(office)
+
+
+def test_a_list_that_was_published_and_not_recorded_is_followed_by_a_higher_number(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_and_die(path: Path, data: bytes, mode: int) -> None:
+        path.write_bytes(data)
+        raise Unavailable("killed before the commit")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("keystead.ca.authority.publish.write_atomic", write_and_die)
+        with pytest.raises(Unavailable, match="killed"):
+            office.publish()
+    (shown,) = [crl for crl in current(office.charter()) if crl.issuer == office.charter().issuing.subject]
+    office.later(minutes=-2)
+    (published,) = office.publish()
+    assert crl_number(published.crl) == crl_number(shown) + 1
 
 
 def test_a_damaged_crl_file_does_not_hide_a_revocation(office: Office) -> None:

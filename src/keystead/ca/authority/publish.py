@@ -23,6 +23,7 @@ from keystead.pki.revocation import (
     MAX_CRL_OCTETS,
     Revocation,
     build_crl,
+    crl_number,
     crl_to_pem,
     issuer_key,
     load_crls,
@@ -51,12 +52,13 @@ def publish(authority: Authority, issuers: Sequence[Issuer]) -> tuple[PublishedC
     with authority.inventory.writing() as tx:
         now = authority.clock()
         check_clock(tx, now)
+        there = _in_the_file(authority.charter, issuers)
         made = []
         for issuer in issuers:
             serial = serial_hex(issuer.certificate.serial_number)
             last = reads.last_crl(tx, serial)
             entries = reads.revoked_under(tx, serial)
-            number = next_number(last.number if last else 0, now)
+            number = next_number(max(last.number if last else 0, _shown(there, issuer)), now)
             crl = build_crl(
                 issuer.certificate,
                 issuer.key,
@@ -69,7 +71,8 @@ def publish(authority: Authority, issuers: Sequence[Issuer]) -> tuple[PublishedC
             append(tx, [authority.entry("crl.publish", now, "ok", serial=serial, detail=f"number {number}")])
             made.append(PublishedCrl(crl, len(entries)))
         # Inside the transaction: whoever publishes next must find this file, or this never happened.
-        lists = _merged(authority.charter, [item.crl for item in made])
+        renewed = {issuer_key(item.crl) for item in made}
+        lists = [*(item.crl for item in made), *(crl for crl in there if issuer_key(crl) not in renewed)]
         write_atomic(authority.charter.crl_path, crl_to_pem(*lists), PUBLIC)
     return tuple(made)
 
@@ -79,18 +82,28 @@ def _lifetime(authority: Authority, issuer: Issuer) -> timedelta:
     return ROOT_CRL_LIFETIME if is_root else OFFLINE_CRL_LIFETIME
 
 
-def _merged(
-    charter: Charter, fresh: Sequence[x509.CertificateRevocationList]
-) -> list[x509.CertificateRevocationList]:
-    renewed = {issuer_key(crl) for crl in fresh}
+def _in_the_file(charter: Charter, renewing: Sequence[Issuer]) -> tuple[x509.CertificateRevocationList, ...]:
     try:
-        kept = current(charter) if charter.crl_path.exists() else ()
+        return current(charter) if charter.crl_path.exists() else ()
     except BadInput:
         # A damaged file is mended by fresh lists of both; with one of them the other would be lost.
-        if not renewed >= {subject_key_id(charter.issuing), subject_key_id(charter.root)}:
-            raise
-        kept = ()
-    return [*fresh, *(crl for crl in kept if issuer_key(crl) not in renewed)]
+        if {issuer.certificate for issuer in renewing} >= {charter.issuing, charter.root}:
+            return ()
+        raise
+
+
+def _shown(lists: Sequence[x509.CertificateRevocationList], issuer: Issuer) -> int:
+    """The number of the issuer's list among ``lists``, 0 where there is none.
+
+    It may be beyond what is recorded: a kill between the file and the commit leaves the file alone, and
+    whoever has taken that list accepts no lower number.
+    """
+    key_id = subject_key_id(issuer.certificate)
+    public_key = issuer.key.public_key()
+    numbers = (
+        crl_number(crl) for crl in lists if issuer_key(crl) == key_id and crl.is_signature_valid(public_key)
+    )
+    return max(numbers, default=0)
 
 
 def current(charter: Charter) -> tuple[x509.CertificateRevocationList, ...]:

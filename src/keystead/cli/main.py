@@ -28,6 +28,7 @@ COMMANDS = {
     "export": Entry("keystead.cli.export:export", "Key and chain in one file, for browsers, HAProxy, Java."),
     "show": Entry("keystead.cli.show:show", "A certificate, CSR, CRL, key file or endpoint in words."),
     "status": Entry("keystead.cli.status:status", "What expires, and when."),
+    "doctor": Entry("keystead.cli.doctor:doctor", "What is wrong here, and what mends it."),
 }
 
 

@@ -87,7 +87,7 @@ def kill_at(machine: Machine, instant: Instant, *words: str) -> bool:
     print(f"killed before {instant.call} number {instant.number}")
     done = subprocess.run(
         [
-            strace(), "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null",
+            strace(), "-f", "-qq", "-o", "/dev/null",  # with --seccomp-bpf it injects no signal
             *_traced((instant.call,)),
             "-e", f"inject={instant.call}:signal=KILL:when={instant.number}",
             KEYSTEAD, *words,
@@ -141,7 +141,9 @@ def kill(machine: Machine, course: Course, chance: random.Random, *words: str) -
     if chance.random() < _BY_THE_CLOCK:
         was_killed = kill_after(machine, chance.uniform(0.02, course.seconds), *words)
     else:
-        was_killed = kill_at(machine, chance.choice(course.instants), *words)
+        call = chance.choice(sorted({instant.call for instant in course.instants}))  # the rare ones too
+        instant = chance.choice([instant for instant in course.instants if instant.call == call])
+        was_killed = kill_at(machine, instant, *words)
     print("it was killed" if was_killed else "it had ended")
     return was_killed
 

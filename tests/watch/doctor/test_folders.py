@@ -136,6 +136,22 @@ def test_a_key_that_is_damaged(practice: Practice) -> None:
     practice.healed("key-unreadable")
 
 
+def test_a_key_that_is_too_weak(practice: Practice) -> None:
+    openssl(practice, "genrsa -out weak.key 1024")
+    (practice.certs / "alice.key").write_bytes((practice.here / "weak.key").read_bytes())
+    findings = practice.examine()
+    assert codes(findings) == ["key-weak", "key-mismatch"]
+    practice.heal(findings[0])
+    assert practice.examine() == ()
+
+
+def test_a_file_that_leads_nowhere(practice: Practice) -> None:
+    (practice.certs / "bob.crt").symlink_to("nowhere")
+    assert codes(practice.examine()) == ["folder-unreadable"]
+    (practice.certs / "bob.crt").unlink()
+    assert practice.examine() == ()
+
+
 def test_a_csr_that_was_never_sent(practice: Practice) -> None:
     practice.type_in(practice.here, "keystead csr bob --dir certs")
     practice.healed("certificate-missing")
@@ -203,6 +219,12 @@ def test_another_environment_s_anchor_that_somebody_added(practice: Practice) ->
     path = practice.certs / "ca.crt"
     path.write_bytes(another_root() + path.read_bytes())
     practice.healed("foreign-anchor-added")
+
+
+def test_more_anchors_than_are_needed(practice: Practice) -> None:
+    path = practice.certs / "ca.crt"
+    path.write_bytes(path.read_bytes() + ThrowawayCa("dev").ca_pem)
+    practice.healed("several-anchors")
 
 
 def test_no_revocation_list(practice: Practice) -> None:

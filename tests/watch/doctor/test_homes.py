@@ -144,6 +144,17 @@ def test_no_lists_to_hand_out(practice: Practice) -> None:
     practice.healed("ca-crl-missing", home=HOME)
 
 
+@pytest.mark.parametrize(
+    ("name", "code"), [("crl.pem", "ca-crl-missing"), ("inventory.db", "ca-inventory-missing")]
+)
+def test_a_damaged_file_is_one_finding(practice: Practice, backup: Path, name: str, code: str) -> None:
+    for path in (practice.home / "dev").glob(f"{name}*"):
+        path.unlink()
+    (practice.home / "dev" / name).touch(0o600)
+    (practice.home / "dev" / name).write_text("garbage")
+    practice.healed(code, home=HOME)
+
+
 def test_a_revocation_that_was_never_published(practice: Practice) -> None:
     before = (practice.home / "dev/crl.pem").read_bytes()
     practice.type_in(practice.office, "keystead ca revoke alice --reason superseded")

@@ -6,10 +6,17 @@ import re
 import string
 from pathlib import Path
 
-from keystead.watch.doctor import authority, endpoint, holders, storage, trust
+from keystead.watch.doctor import authority, endpoint, holders, revocation, storage, trust
 
-ALL = (*storage.CHECKS, *holders.CHECKS, *trust.CHECKS, *authority.CHECKS, *endpoint.CHECKS)
-OF_THE_VISIT = {"server-unreachable", "server-plain", "server-refuses", "clock-skew"}
+ALL = (
+    *storage.CHECKS,
+    *holders.CHECKS,
+    *trust.CHECKS,
+    *revocation.CHECKS,
+    *authority.CHECKS,
+    *endpoint.CHECKS,
+)
+OF_THE_VISIT = {"folder-unreadable", "server-unreachable", "server-plain", "server-refuses", "clock-skew"}
 PAGE = Path(__file__).parents[3] / "docs/how-to/doctor.md"
 
 

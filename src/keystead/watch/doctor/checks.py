@@ -1,6 +1,6 @@
 """A check as one entry of a table, what it sees, and the one loop that runs a table.
 
-Not here: the tables (`storage`, `holders`, `trust`, `authority`, `endpoint`).
+Not here: the tables (`storage`, `holders`, `trust`, `revocation`, `authority`, `endpoint`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from keystead.errors import KeysteadError
-from keystead.watch.doctor.outcomes import HERE, Broken, Finding, Outcome, Step, Warned, Well
+from keystead.watch.doctor.outcomes import HERE, Broken, Finding, Outcome, Step, Well
 
 View = TypeVar("View")
 
@@ -94,6 +94,3 @@ def run(checks: Iterable[Check[View]], view: View) -> Iterator[Outcome]:
 def of_error(code: str, error: KeysteadError) -> Broken:
     """An error of the house as a finding."""
     return Broken(code, error.what, error.why, (Step(HERE, error.mend),) if error.mend else ())
-
-
-__all__ = ["Check", "Mend", "Seen", "Warned", "of_error", "run"]

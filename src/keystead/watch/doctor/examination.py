@@ -15,8 +15,8 @@ from keystead.subscriber.fileclient.address import ServerAddress
 from keystead.subscriber.fileclient.session import credentials_of
 from keystead.subscriber.folder import read_anchors, read_crls
 from keystead.subscriber.layout import Folder
-from keystead.watch.doctor import admission, endpoint, holders, storage, trust
-from keystead.watch.doctor.checks import run
+from keystead.watch.doctor import admission, endpoint, holders, revocation, storage, trust
+from keystead.watch.doctor.checks import of_error, run
 from keystead.watch.doctor.outcomes import Broken, Outcome, Skipped
 from keystead.watch.doctor.scene import Certificates, Crl, look
 
@@ -34,20 +34,25 @@ def has_home(home: Path) -> bool:
 
 
 def of_folder(folder: Folder, clock: Clock) -> Iterator[Outcome]:
-    """What is wrong in a subscriber's folder; raises `NotThere` where there is none."""
-    scene = look(folder, clock())
+    """What is wrong in a subscriber's folder."""
+    try:
+        scene = look(folder, clock())
+    except KeysteadError as error:
+        yield of_error("folder-unreadable", error)
+        return
     yield from run(storage.CHECKS, scene)
     yield from run(holders.CHECKS, scene)
     yield from run(trust.CHECKS, scene)
+    yield from run(revocation.CHECKS, scene)
 
 
 def of_home(home: Path, clock: Clock) -> Iterator[Outcome]:
     """What is wrong in each environment of a CA's home."""
     # The CA's wing brings the database, which a subscriber's machine does not load.
-    from keystead.watch.doctor import authority  # noqa: PLC0415  see above
+    from keystead.watch.doctor import authority, office  # noqa: PLC0415  see above
 
-    for office in authority.offices(home, clock()):
-        yield from run(authority.CHECKS, office)
+    for found in office.offices(home, clock()):
+        yield from run(authority.CHECKS, found)
 
 
 def of_server(address: ServerAddress, folder: Folder, clock: Clock) -> Iterator[Outcome]:

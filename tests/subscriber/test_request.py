@@ -236,6 +236,15 @@ def test_an_expired_certificate_cannot_be_renewed(
     assert not files.new_key.exists()
 
 
+def test_an_expired_server_asks_anew_as_a_server_with_its_hosts(
+    folder: Folder, subscribe: Subscribe, now: datetime
+) -> None:
+    subscribe("web", Role.SERVER)
+    with pytest.raises(Distrusted) as refusal:
+        renew(folder, "web", None, None, now + timedelta(days=200))
+    assert "keystead csr web --profile server --san localhost" in refusal.value.mend
+
+
 def test_without_a_certificate_there_is_nothing_to_renew(folder: Folder, now: datetime) -> None:
     request(folder, "alice", Role.CLIENT, NOBODY)
     with pytest.raises(NotThere, match=r"alice\.crt"):

@@ -7,11 +7,13 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
+from cryptography import x509
 
 from keystead.cli import options
 from keystead.cli.say import done, fields, next_steps, warn
@@ -24,11 +26,13 @@ from keystead.pki.certificates import host_names
 from keystead.pki.expiry import in_words
 from keystead.pki.names import HostNames
 from keystead.pki.revocation import next_update
+from keystead.subscriber.anew import asking_anew
 from keystead.subscriber.fileserver.app import make_app
 from keystead.subscriber.fileserver.limits import UploadLimits
 from keystead.subscriber.fileserver.material import ServerMaterial, open_material
 from keystead.subscriber.fileserver.shelf import open_store
-from keystead.subscriber.folder import read_crls
+from keystead.subscriber.folder import Material, read_crls
+from keystead.subscriber.layout import Folder
 from keystead.web.limits import Limits
 from keystead.web.listeners import Address, parse_listen
 from keystead.web.server import DEFAULT_LISTEN
@@ -147,6 +151,7 @@ def serve(
         connections_per_address=max_per_address,
         stop_seconds=stop_timeout,
     )
+    _warn_of_end(material)
     _warn_of_names(found, [host for host, _ in places])
 
     def tell(addresses: Sequence[Address]) -> None:
@@ -192,6 +197,25 @@ def _load(application: str) -> Any:
         raise NotThere(f"the module {module} has no {attribute!r}", code="no-app") from None
 
 
+def _left(certificate: x509.Certificate, now: datetime) -> str:
+    ends = certificate.not_valid_after_utc
+    return f"{in_words(ends - now)} left" if ends > now else f"ENDED {in_words(now - ends)} ago"
+
+
+def _due(moment: datetime, now: datetime) -> str:
+    return f"due in {in_words(moment - now)}" if moment > now else f"OVERDUE for {in_words(now - moment)}"
+
+
+def _warn_of_end(material: Material) -> None:
+    now = system_clock()
+    if material.certificate.not_valid_after_utc <= now:
+        files = Folder(material.certificate_path.parent).files(material.name)
+        warn(
+            f"{material.certificate_path} {_left(material.certificate, now)}: every client refuses it until"
+            f" another is installed; in another terminal: {asking_anew(files, material.certificate)}"
+        )
+
+
 def _warn_of_names(found: ServerMaterial, hosts: Sequence[str]) -> None:
     covered = host_names(found.material.certificate)
     for host in hosts:
@@ -204,7 +228,6 @@ def _warn_of_names(found: ServerMaterial, hosts: Sequence[str]) -> None:
 
 def _tell(found: ServerMaterial, hosts: Sequence[str], addresses: Sequence[Address], what: str) -> None:
     material = found.material
-    left = material.certificate.not_valid_after_utc - system_clock()
     due = min(map(next_update, read_crls(found.source.crl) or ()), default=system_clock())
     url = f"https://{hosts[0] if hosts[0] not in _EVERY_ADDRESS else 'HOST'}:{addresses[0].port}"
     done(f"serving {what} at {url}")
@@ -213,11 +236,11 @@ def _tell(found: ServerMaterial, hosts: Sequence[str], addresses: Sequence[Addre
             ("identity", material.identity.uri),
             ("environment", material.identity.environment),
             ("addresses", ", ".join(map(str, addresses))),
-            ("certificate", f"{material.certificate_path}, {in_words(left)} left"),
+            ("certificate", f"{material.certificate_path}, {_left(material.certificate, system_clock())}"),
             ("covers", str(host_names(material.certificate))),
             (
                 "revocation",
-                f"{found.source.crl}, due in {in_words(due - system_clock())}",
+                f"{found.source.crl}, {_due(due, system_clock())}",
             ),
         ]
     )

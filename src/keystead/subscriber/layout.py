@@ -5,6 +5,7 @@ Not here: what is in the files (`pair`, `folder`).
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +52,8 @@ class Files:
     def put_aside(self) -> str:
         """What a person types to begin anew without losing anything."""
         there = [str(path) for path in (self.key, self.csr, self.certificate) if path.exists()]
-        aside = self.folder / "old"
-        return f"mkdir -p -m 700 {aside} && mv {' '.join(there)} {aside}/"
+        aside = shlex.quote(str(self.folder / "old"))
+        return f"mkdir -p -m 700 {aside} && mv {shlex.join(there)} {aside}/"
 
 
 @dataclass(frozen=True, slots=True)

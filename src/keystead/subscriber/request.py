@@ -35,6 +35,7 @@ from keystead.pki.keys import (
 from keystead.pki.names import HostNames, Identity
 from keystead.pki.renewal import prove
 from keystead.pki.serials import serial_hex
+from keystead.subscriber.anew import asking_anew
 from keystead.subscriber.folder import Role
 from keystead.subscriber.layout import Files, Folder
 from keystead.subscriber.pair import Pair, read_key, read_pair
@@ -224,8 +225,7 @@ def _renewable(files: Files, now: datetime) -> Pair:
         raise Distrusted(
             f"{files.certificate} cannot be renewed: it ended on {when(ended)}",
             why=f"it is {when(now)}, and an expired certificate proves nothing",
-            mend=f"ask anew, with a new key: {files.put_aside} && "
-            f"keystead csr {files.name} --dir {files.folder}",
+            mend=f"ask anew, with a new key: {asking_anew(files, pair.leaf)}",
             code="expired",
         )
     return pair

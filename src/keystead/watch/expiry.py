@@ -18,8 +18,9 @@ from keystead.machine.files import read_bounded
 from keystead.machine.oserrors import told
 from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, common_name, load_certificates
 from keystead.pki.revocation import next_update
+from keystead.subscriber.anew import asking_anew
 from keystead.subscriber.folder import read_crls
-from keystead.subscriber.layout import Folder
+from keystead.subscriber.layout import Files, Folder
 
 ROOT_NOTICE = timedelta(days=60)
 """How early what needs the root key is spoken of: getting an off-line root out of its safe takes weeks."""
@@ -41,13 +42,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """One thing that ends: in which file, whose, and when. ``environment`` is "" in a subscriber's folder."""
+    """One thing that ends: in which file, whose, and when. ``environment`` is "" in a subscriber's folder.
+
+    ``anew`` is what a subscriber types to ask for another in its place once it has ended.
+    """
 
     path: Path
     kind: Kind
     whose: str
     ends: datetime
     environment: str = ""
+    anew: str = ""
 
     def is_due(self, now: datetime, within: timedelta) -> bool:
         """Whether it ends within that span, or has ended."""
@@ -79,7 +84,7 @@ def in_folder(folder: Folder) -> tuple[Finding, ...]:
             return ()
     folder.require()
     anchors = list(_certificates(folder.ca, Kind.CA))
-    leaves = [finding for path in _leaf_files(folder) for finding in _first_certificate(path)]
+    leaves = [finding for files in _certified(folder) for finding in _first_certificate(files)]
     return (*leaves, *anchors, *_lists(folder.crl, _root_names(folder.ca)))
 
 
@@ -100,21 +105,23 @@ def _in_environment(place: Path) -> Iterator[Finding]:
     yield from _lists(place / "crl.pem", _root_names(root), place.name)
 
 
-def _leaf_files(folder: Folder) -> list[Path]:
-    return [files.certificate for files in folder.all() if files.certificate.exists()]
+def _certified(folder: Folder) -> list[Files]:
+    return [files for files in folder.all() if files.certificate.exists()]
 
 
 def _load(path: Path) -> tuple[x509.Certificate, ...]:
     return load_certificates(read_bounded(path, MAX_CERTIFICATE_OCTETS), str(path))
 
 
-def _first_certificate(path: Path) -> Iterator[Finding]:
+def _first_certificate(files: Files) -> Iterator[Finding]:
+    path = files.certificate
     try:
         leaf = _load(path)[0]
     except KeysteadError as error:
         yield Unreadable(path, error)
     else:
-        yield Expiry(path, Kind.SUBSCRIBER, common_name(leaf), leaf.not_valid_after_utc)
+        anew = asking_anew(files, leaf)
+        yield Expiry(path, Kind.SUBSCRIBER, common_name(leaf), leaf.not_valid_after_utc, anew=anew)
 
 
 def _certificates(path: Path, kind: Kind, environment: str = "") -> Iterator[Finding]:

@@ -5,6 +5,7 @@ Not here: finding them (`expiry`).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -53,8 +54,9 @@ def mend(entry: Expiry, now: datetime) -> tuple[str, str]:
     """Where, and what is typed there, before (or after) ``entry`` ends."""
     environment = f" --env {entry.environment}" if entry.environment else ""
     if entry.kind is Kind.SUBSCRIBER:
-        renewal = "" if entry.ends <= now else " --renew"
-        return "here", f"keystead csr {entry.path.stem}{renewal} --dir {entry.path.parent}"
+        if entry.ends <= now:
+            return "here", entry.anew
+        return "here", f"keystead csr {entry.path.stem} --renew --dir {shlex.quote(str(entry.path.parent))}"
     if entry.kind is Kind.CA:
         return (
             _CA,

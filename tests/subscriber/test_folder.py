@@ -91,6 +91,16 @@ def test_a_key_without_certificate_says_what_to_send(folder: Folder) -> None:
     assert "keystead install" in refusal.value.mend
 
 
+@pytest.mark.parametrize(("waiting", "installs"), [(Role.SERVER, True), (Role.CLIENT, False)])
+def test_a_csr_that_waits_for_its_certificate_is_told_of_in_its_role_alone(
+    folder: Folder, waiting: Role, installs: bool
+) -> None:
+    request(folder, "web", waiting, HostNames.of(["localhost"] if installs else []))
+    with pytest.raises(NotThere) as refusal:
+        open_folder(folder.path, Role.SERVER)
+    assert ("keystead install web.pem" in refusal.value.mend) is installs
+
+
 def test_without_a_folder_it_is_said_how_to_begin(folder: Folder) -> None:
     with pytest.raises(NotThere, match="no folder") as refusal:
         open_folder(folder.path, Role.CLIENT)

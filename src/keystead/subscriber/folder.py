@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keystead.errors import KeysteadError, NotThere
 from keystead.machine.files import read_bounded
+from keystead.pki import csr
 from keystead.pki.certificates import (
     MAX_CERTIFICATE_OCTETS,
     extended_key_usages,
@@ -162,9 +163,29 @@ def _only(folder: Folder, role: Role) -> Pair:
     raise NotThere(
         f"{folder.path} holds no {role}'s key and certificate",
         why="; ".join(others) or "there is no key in it",
-        mend=f"make a key and CSR: {_make(folder, role, 'NAME')}   (or, for local testing: keystead dev)",
+        mend=_certify(folder, role),
         code="no-fitting-identity",
     )
+
+
+def _certify(folder: Folder, role: Role) -> str:
+    make = f"{_make(folder, role, 'NAME')}   (or, for local testing: keystead dev)"
+    waiting = next((files for files in folder.all() if _waits(files, role)), None)
+    if waiting is None:
+        return f"make a key and CSR: {make}"
+    place = "" if folder.path == Path("certs") else f" --dir {folder.path}"
+    install = f"keystead install {waiting.name}.pem{place}"
+    return f"have {waiting.csr} signed by the CA, then here: {install}; or make another: {make}"
+
+
+def _waits(files: Files, role: Role) -> bool:
+    """Whether there is a CSR for ``role`` that no certificate has answered."""
+    if files.certificate.exists():
+        return False
+    try:
+        return role.purpose in csr.parse(read_bounded(files.csr, csr.MAX_CSR_OCTETS), "").purposes
+    except KeysteadError:
+        return False
 
 
 def _names(all_files: Iterable[Files]) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from keystead.cli.main import cli
+
 RUN_THEN_USE_OPENSSL = """
 import sys
 from keystead.cli.main import main
@@ -35,3 +37,13 @@ def test_a_configuration_of_openssl_in_the_environment_has_no_say(tmp_path: Path
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("group", [[], ["ca"]])
+def test_a_group_without_a_command_shows_its_help_as_help(
+    group: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(group, standalone_mode=False) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("Usage: ")
+    assert "\nCommands:\n" in shown

@@ -23,6 +23,13 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)
         self._entries = entries
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it; without any argument the help is shown as help, not as an error's text."""
+        if not args:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the table's order."""
         return list(self._entries)

@@ -33,13 +33,13 @@ def ls(folder: Path, name: str | None, server: str | None, as_json: bool) -> Non
         return
     if not entries:
         note(f"the server keeps nothing for {caller.identity}")
-        next_steps(("send something", f"keystead upload FILE{options.at(folder)}"))
+        next_steps(("send something", f"keystead upload FILE{visit.again(folder, name)}"))
         return
     table(
         ("name", "size", "modified", "SHA-256"),
         [(e.name, in_words(e.size), when(e.modified), e.sha256.hex()) for e in entries],
     )
-    next_steps(("fetch one", f"keystead get{options.at(folder)} {visit.operand(entries[0].name)}"))
+    next_steps(("fetch one", f"keystead get{visit.again(folder, name)} {visit.operand(entries[0].name)}"))
 
 
 @click.command("get")
@@ -69,4 +69,4 @@ def get(
                 done(f"{out / outcome.job}, {in_words(receipt.size)}; SHA-256 {receipt.sha256.hex()}")
     if failed:
         click.get_current_context().exit(1)
-    next_steps(("what else is there", f"keystead ls{options.at(folder)}"))
+    next_steps(("what else is there", f"keystead ls{visit.again(folder, name)}"))

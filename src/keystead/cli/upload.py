@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from keystead.cli import options, visit
+from keystead.cli import visit
 from keystead.cli.progress import progress
 from keystead.cli.say import done, fail, next_steps
 from keystead.cli.sizes import in_words
@@ -41,8 +41,10 @@ def upload(files: tuple[Path, ...], folder: Path, name: str | None, server: str 
                 _tell(outcome.job, outcome.result, str(session.caller.identity))
     if failed:
         click.get_current_context().exit(1)
-    again = f"keystead get{options.at(folder)} {visit.operand(files[0].name)}"
-    next_steps(("what is there now", f"keystead ls{options.at(folder)}"), ("fetch it again", again))
+    same = visit.again(folder, name)
+    # Into another folder: where it was sent from it lies already, and is not overwritten.
+    fetching = f"keystead get --out fetched{same} {visit.operand(files[0].name)}"
+    next_steps(("what is there now", f"keystead ls{same}"), ("fetch it again", fetching))
 
 
 def _tell(path: Path, receipt: Receipt, identity: str) -> None:

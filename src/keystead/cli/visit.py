@@ -31,6 +31,11 @@ def to(command: Command) -> Command:
     )(command)
 
 
+def again(folder: Path, name: str | None) -> str:
+    """The ``--dir`` and ``--name`` that the next command needs, too."""
+    return options.at(folder) + (f" --name {shlex.quote(name)}" if name is not None else "")
+
+
 def operand(name: str) -> str:
     """A file's name as a command takes it, also where it would look like an option."""
     return f"-- {shlex.quote(name)}" if name.startswith("-") else shlex.quote(name)

@@ -128,9 +128,12 @@ def _certificate(path: Path) -> x509.Certificate:
 
 def _no_environment(home: Home, environment: str) -> NotThere:
     there = ", ".join(home.environments)
+    make = f"keystead ca init --env {environment}{' --org ORG' if environment == 'prod' else ''}"
     return NotThere(
         f"there is no environment {environment!r} in {home.path}",
         why=f"there is: {there}" if there else "no CA was made there yet",
-        mend=f"name another (--env, --home), or make it: keystead ca init --env {environment}",
+        mend=f"name another (--env, --home), or make it: {make}"
+        if there
+        else f"type this on the CA's machine (or name its --home); to make a CA here: {make}",
         code="no-environment",
     )

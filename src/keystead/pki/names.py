@@ -39,14 +39,14 @@ def check_name(text: str) -> str:
         raise BadInput(
             f"{text!r} is not a name that keystead accepts",
             why="a name is 1 to 63 of a-z 0-9 . _ - and begins and ends with a letter or a digit",
-            mend="choose a name such as alice or web-1 (--name NAME)",
+            mend="choose a name such as alice or web-1",
             code="bad-name",
         )
     if text in _RESERVED:
         raise BadInput(
             f"the name {text!r} is reserved",
             why="ca, root, issuing and crl name the CA's own files",
-            mend="choose another name (--name NAME)",
+            mend="choose another name, such as alice or web-1",
             code="bad-name",
         )
     return text

@@ -90,7 +90,7 @@ def _resolve(text: str, host: str, port: int) -> list[tuple[socket.AddressFamily
     except (socket.gaierror, UnicodeError) as error:
         raise NotThere(
             f"cannot listen on {text}",
-            why=f"the name {host!r} does not resolve: {error}",
+            why=f"the name {host!r} does not resolve: {getattr(error, 'strerror', None) or error}",
             mend="name an address of this machine, such as localhost:8443 or 0.0.0.0:8443 (--listen)",
         ) from None
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 import time_machine
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keystead.pki.certificates import load_certificates, to_pem
+from keystead.pki.keys import load_private_pem
 from keystead.pki.revocation import crl_number, crl_to_pem, issuer_key, load_crls
 from keystead.tls.crlfile import CrlFile
 from tests.subscriber.throwaway_ca import ThrowawayCa
@@ -188,6 +190,26 @@ def test_an_expired_certificate(practice: Practice) -> None:
 def test_a_certificate_that_ends_soon(practice: Practice) -> None:
     with later(25):
         practice.healed("certificate-ends-soon")
+
+
+def test_a_certificate_that_is_good_for_nothing(practice: Practice) -> None:
+    path = practice.certs / "alice.crt"
+    leaf, issuing = load_certificates(path.read_bytes(), "alice.crt")
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(leaf.subject)
+        .issuer_name(leaf.issuer)
+        .public_key(leaf.public_key())
+        .serial_number(leaf.serial_number)
+        .not_valid_before(leaf.not_valid_before_utc)
+        .not_valid_after(leaf.not_valid_after_utc)
+    )
+    for extension in leaf.extensions:
+        if not isinstance(extension.value, x509.ExtendedKeyUsage):
+            builder = builder.add_extension(extension.value, extension.critical)
+    key = load_private_pem((practice.home / "dev/issuing.key").read_bytes(), "issuing.key")
+    path.write_bytes(to_pem(builder.sign(key, SHA256()), issuing))
+    practice.healed("certificate-without-purpose")
 
 
 def test_a_renewal_that_was_never_finished(practice: Practice) -> None:

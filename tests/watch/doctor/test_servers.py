@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import shutil
 import socket
 import ssl
@@ -26,7 +27,7 @@ from keystead.watch.doctor import examination
 from keystead.watch.doctor.outcomes import Diagnosis
 from keystead.web.server import serving
 from tests.tls.throwaway import Environment
-from tests.watch.doctor.practice import Practice, codes
+from tests.watch.doctor.practice import Finding, Practice, codes
 
 Serve = Callable[[], AbstractContextManager[str]]
 
@@ -38,13 +39,32 @@ def web(practice: Practice) -> Path:
 
 
 def made(practice: Practice, name: str, options: str) -> Path:
-    """A folder of its own for the server `name`."""
-    practice.type_in(practice.here, f"keystead csr {name} --profile server {options} --dir {name}")
-    shutil.copy(practice.here / f"{name}/{name}.csr", practice.office)
+    """The folder `certs` of the machine on which the server `name` is."""
+    machine = machine_of(practice, name)
+    machine.mkdir()
+    practice.type_in(machine, f"keystead csr {name} --profile server {options}")
+    shutil.copy(machine / f"certs/{name}.csr", practice.office)
     practice.type_in(practice.office, f"keystead ca sign {name}.csr --profile server")
-    practice.carry_from_office()
-    practice.type_in(practice.here, f"keystead install {name}.pem --dir {name}")
-    return practice.here / name
+    shutil.copy(practice.office / f"{name}.pem", machine)
+    practice.type_in(machine, f"keystead install {name}.pem")
+    return machine / "certs"
+
+
+def machine_of(practice: Practice, name: str) -> Path:
+    return practice.here.with_name(f"{name}-machine")
+
+
+def heal_there(practice: Practice, name: str, finding: Finding) -> None:
+    """Type what doctor says, on the server's machine and on the CA's."""
+    machine = machine_of(practice, name)
+    for step in finding.mend:
+        if step.where.startswith("on the CA's machine"):
+            shutil.copy(machine / f"certs/{name}.csr", practice.office)
+            practice.type_in(practice.office, step.command)
+            shutil.copy(practice.office / f"{name}.pem", machine)
+        else:
+            assert step.where.startswith("on the server's machine")
+            practice.type_in(machine, step.command)
 
 
 @contextmanager
@@ -175,11 +195,25 @@ def test_a_server_that_leaves_its_ca_out(practice: Practice, web: Path, tmp_path
     silent_at(practice, web)
 
 
-def test_a_server_that_is_called_otherwise(practice: Practice, web: Path) -> None:
+def test_a_server_that_is_called_otherwise(practice: Practice) -> None:
     far = made(practice, "far", "--san far.example.org")
     with good_server(far) as url:
-        refused_by(practice, url, "server-other-host")
-    silent_at(practice, web)
+        (finding,) = practice.examine(url)
+    assert finding.code == "server-other-host"
+    heal_there(practice, "far", finding)
+    silent_at(practice, far)
+
+
+def test_a_server_that_puts_a_command_into_its_name(practice: Practice, tmp_path: Path) -> None:
+    environment = Environment(TrustDomain.of("dev", "example.internal"))
+    leaf = environment.leaf("x; touch gotcha #", "server", uri="")
+    (tmp_path / "other.crt").write_bytes(leaf.chain_pem)
+    (tmp_path / "other.key").write_bytes(leaf.key_pem)
+    with tls_server(tmp_path / "other.crt", tmp_path / "other.key") as url:
+        findings = practice.examine(url)
+    lines = [step.command for finding in findings for step in finding.mend]
+    assert any("gotcha" in line for line in lines)
+    assert all("touch" not in shlex.split(line) for line in lines)
 
 
 def test_a_server_that_is_certified_as_a_client(practice: Practice, web: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Seen:
             path=spell(str(self.path)),
             folder=spell(str(self.folder)),
             file=spell(self.path.name),
-            detail=self.detail,
+            detail=spell(self.detail),
             name=spell(self.name),
             env=f" --env {self.environment}" if self.environment else "",
         )

@@ -5,6 +5,7 @@ Nothing is sent to it here. Not here: whether it admits us (`admission`).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -186,13 +187,17 @@ def _revoked(endpoint: Endpoint) -> Iterator[Seen]:
                     yield endpoint.seen(error.why)
 
 
-def _recertified(seen: Seen) -> tuple[Step, ...]:
-    """The server's certificate again, with one host more."""
-    sans = "".join(f" --san {host}" for host in seen.hosts)
+def _renewed_there(seen: Seen) -> tuple[Step, ...]:
+    """The server's certificate again, for its hosts and for what was asked for besides.
+
+    Names and hosts come from a stranger, so that none of them reaches the line unquoted.
+    """
+    name, csr, pem = (shlex.quote(f"{seen.name}{suffix}") for suffix in ("", ".csr", ".pem"))
+    sans = "".join(f" --san {shlex.quote(host)}" for host in seen.hosts)
     return (
-        Step(AT_SERVER, f"keystead csr {seen.name} --renew{sans}"),
-        Step(f"{AT_CA}, with {seen.name}.csr", f"keystead ca sign {seen.name}.csr --profile server{sans}"),
-        Step(f"{AT_SERVER}, with {seen.name}.pem", f"keystead install {seen.name}.pem"),
+        Step(AT_SERVER, f"keystead csr {name} --renew{sans}"),
+        Step(f"{AT_CA}, with {seen.name}.csr", f"keystead ca sign {csr} --profile server{sans}"),
+        Step(f"{AT_SERVER}, with {seen.name}.pem", f"keystead install {pem}"),
     )
 
 
@@ -243,7 +248,7 @@ CHECKS: Final = (
         _other_host,
         what="the certificate of {path} does not cover that host",
         why="it covers {detail}",
-        mend=_recertified,
+        mend=_renewed_there,
     ),
     Check(
         "server-expired",
@@ -259,7 +264,7 @@ CHECKS: Final = (
         _ending,
         what="the certificate of {path} ends soon",
         why="it ends on {detail}",
-        mend=at_server("keystead csr {name} --renew"),
+        mend=_renewed_there,
         weight=Warned,
     ),
     Check(

@@ -67,15 +67,20 @@ def _weak_keys(scene: Scene) -> Iterator[Seen]:
 
 
 def _without_certificate(scene: Scene) -> Iterator[Seen]:
-    for holder in scene.holders:
+    for holder in _with_key(scene):
         if not holder.files.certificate.exists():
             yield holder.seen(holder.files.certificate)
 
 
 def _unreadable_certificates(scene: Scene) -> Iterator[Seen]:
-    for holder in scene.holders:
+    for holder in _with_key(scene):
         if isinstance(holder.chain, KeysteadError) and holder.files.certificate.exists():
             yield holder.seen(holder.files.certificate, holder.chain.why)
+
+
+def _with_key(scene: Scene) -> Iterator[Holder]:
+    """Those whose key is sound: where it is not, a new one brings a new certificate, too."""
+    yield from (holder for holder in scene.holders if not isinstance(holder.key, KeysteadError))
 
 
 def _strangers(scene: Scene) -> Iterator[Seen]:

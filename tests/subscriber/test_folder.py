@@ -134,6 +134,15 @@ def test_a_key_that_others_can_read_is_not_used(folder: Folder, subscribe: Subsc
         open_folder(folder.path, Role.CLIENT, "alice")
 
 
+def test_the_only_key_is_not_passed_over_because_others_can_read_it(
+    folder: Folder, subscribe: Subscribe
+) -> None:
+    subscribe("alice").key.chmod(0o644)
+    with pytest.raises(Unavailable, match=r"alice\.key") as refusal:
+        open_folder(folder.path, Role.CLIENT)
+    assert refusal.value.mend.startswith("chmod 600")
+
+
 def test_a_pair_that_does_not_fit_is_refused(folder: Folder, subscribe: Subscribe) -> None:
     alice, bob = subscribe("alice"), subscribe("bob")
     shutil.copy(bob.certificate, alice.certificate)

@@ -21,6 +21,7 @@ from keystead.custody.vault import open_key, open_keys
 from keystead.errors import BadInput, NotThere
 from keystead.machine.clock import Clock, system_clock
 from keystead.machine.files import check_unwritable, read_bounded
+from keystead.machine.oserrors import told
 from keystead.machine.secrets import Secrets
 from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, load_certificate, trust_domain_of_ca
 from keystead.pki.issuance import Issuer
@@ -48,7 +49,8 @@ class Home:
     @property
     def environments(self) -> tuple[str, ...]:
         """Those that there are, by name."""
-        return tuple(sorted(found.parent.name for found in self.path.glob("[a-z]*/ca.toml")))
+        with told(self.path, "read"):
+            return tuple(sorted(found.parent.name for found in self.path.glob("[a-z]*/ca.toml")))
 
 
 def read_charter(home: Home, environment: str) -> Charter:
@@ -58,7 +60,9 @@ def read_charter(home: Home, environment: str) -> Charter:
     where other accounts could have changed it.
     """
     folder = home.folder(environment)
-    if not (folder / "ca.toml").exists():
+    with told(folder, "read"):
+        is_there = (folder / "ca.toml").exists()
+    if not is_there:
         raise _no_environment(home, environment)
     for path in (home.path, folder, folder / "ca.toml"):
         check_unwritable(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from keystead.errors import KeysteadError, NotThere
+from keystead.errors import KeysteadError, NotThere, Unavailable
 from keystead.machine.files import read_bounded
 from keystead.pki import csr
 from keystead.pki.certificates import (
@@ -145,12 +145,12 @@ def _named(folder: Folder, role: Role, name: str) -> Pair:
 
 def _only(folder: Folder, role: Role) -> Pair:
     fitting: list[Pair] = []
-    others: list[str] = []
+    others: list[KeysteadError] = []
     for files in folder.all():
         try:
             fitting.append(_named(folder, role, files.name))
         except KeysteadError as error:
-            others.append(error.what)
+            others.append(error)
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
@@ -160,9 +160,11 @@ def _only(folder: Folder, role: Role) -> Pair:
             mend=f"say which: --name {fitting[0].files.name}",
             code="ambiguous",
         )
+    if unusable := next((error for error in others if isinstance(error, Unavailable)), None):
+        raise unusable  # a key that must not, or may not, be read may well be the one: that is what to mend
     raise NotThere(
         f"{folder.path} holds no {role}'s key and certificate",
-        why="; ".join(others) or "there is no key in it",
+        why="; ".join(error.what for error in others) or "there is no key in it",
         mend=_certify(folder, role),
         code="no-fitting-identity",
     )

@@ -43,7 +43,8 @@ def resolve(
     try:
         return Identity(trust_domain, profile, name)
     except KeysteadError as error:
-        raise Refused(error.what, [Violation("bad-name", error.why, error.mend)]) from None
+        option = ": --name NAME" if error.code == "bad-name" else ""
+        raise Refused(error.what, [Violation("bad-name", error.why, error.mend + option)]) from None
 
 
 def check(

@@ -84,7 +84,7 @@ def parse_profile(name: str, table: Any, source: str) -> Profile:
         raise BadInput(
             f"{source}: the profile {name!r} is not valid",
             why=why,
-            mend="see the profiles in the reference: purposes, lifetime, max-lifetime, dns, ips",
+            mend="use purposes, lifetime, max-lifetime, dns, ips, wildcards, needs-host",
             code="bad-config",
         ) from None
 

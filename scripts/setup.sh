@@ -7,7 +7,9 @@ say() { printf '%s\n' "$*" >&2; }
 
 python=""
 for candidate in python3.14 python3.13 python3.12 python3.11 python3; do
-    if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    # A version manager's shim may be there without a Python behind it, and says so at length.
+    if command -v "$candidate" >/dev/null &&
+        "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         python=$(command -v "$candidate")
         break
     fi

@@ -20,12 +20,13 @@ from keystead.ca.authority.decide import Granted
 from keystead.ca.authority.model import Authority, Charter, Outcome, Rejected, Signed, Submission
 from keystead.ca.authority.publish import publish
 from keystead.ca.authority.submit import asked_profile, audit_refusals, examine
+from keystead.ca.founding import UNSEALED_ENVIRONMENT
 from keystead.ca.handout import Counter, check_place
 from keystead.ca.home import Home, open_authority, open_issuer, read_charter
 from keystead.cli import options
 from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
 from keystead.cli.ca.report import Report
-from keystead.cli.say import fields, say
+from keystead.cli.say import fields, say, warn
 from keystead.errors import KeysteadError, Refused, Violation, WrongUsage
 from keystead.machine.folders import make_private_folder
 from keystead.machine.secrets import Secrets
@@ -90,6 +91,8 @@ def sign(
         )
     charter = read_charter(Home(place.home), place.environment)
     say(headline(charter))
+    if expect is None and len(paths) == 1 and charter.environment != UNSEALED_ENVIRONMENT:
+        warn("the key's fingerprint is not compared: have it read to you, and demand it with --expect FP")
     folders = {str(path): out or path.parent for path in paths}
     for folder in set(folders.values()):
         check_place(charter, folder)

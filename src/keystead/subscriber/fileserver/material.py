@@ -33,7 +33,8 @@ def open_material(folder: Path, name: str | None, crl: Path | None) -> ServerMat
         raise NotThere(
             f"there is no {lists}, so that nobody can be let in",
             why="a server checks with it that a client's certificate is not revoked",
-            mend=f"on the CA's machine: keystead ca crl --out crl.pem; bring it here, to {lists}",
+            mend=f"on the CA's machine: keystead ca crl --env {material.identity.environment} --out crl.pem;"
+            f" bring it here, to {lists}",
             code="no-crl",
         )
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from keystead.errors import Unavailable
@@ -95,6 +95,7 @@ def test_git_itself_decides_the_same(tmp_path: Path, top: list[str], lower: list
     assert is_ignored(folder / "a.key") == (answer.returncode == 0)
 
 
+@example("[?--]")
 @given(st.text("ac.key*?[]!^/\\-& \n", max_size=30))
 def test_no_gitignore_makes_it_fail(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("any")

@@ -7,6 +7,7 @@ person's on the next machine, so a key must not hang on them.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -67,7 +68,10 @@ _NOTHING = re.compile("(?!)")
 def _pattern(text: str) -> re.Pattern[str]:
     anywhere = "" if "/" in text else "(?:.*/)?"
     try:
-        return re.compile(anywhere + "".join(map(_translated, _TOKEN.findall(text.removeprefix("/")))))
+        with warnings.catch_warnings():
+            # Python warns that -- in a class may mean a set difference one day; git means a range by it.
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.compile(anywhere + "".join(map(_translated, _TOKEN.findall(text.removeprefix("/")))))
     except re.error:  # such as the range [z-a]
         return _NOTHING
 

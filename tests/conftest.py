@@ -10,8 +10,8 @@ from hypothesis import settings
 
 from tests import programs
 
-# Where work lands the examples are the same each time, so that a commit is judged by itself; at a desk they are
-# new each time, and what they find becomes an @example.
+# Where work lands the examples are the same each time, so that a commit is judged by itself. At a desk they
+# are new each time, and what they find becomes an @example.
 settings.register_profile("landing", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("landing")

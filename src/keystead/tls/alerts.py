@@ -7,6 +7,7 @@ here: failures on this side of the connection (`tls.failures`).
 from __future__ import annotations
 
 import re
+import shlex
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -92,14 +93,17 @@ def explain_alert(alert: Alert, attempt: Attempt) -> KeysteadError:
 
 
 def _in_folder(own: ClientCredentials) -> str:
-    return f"--dir {own.certificate_path.parent}"
+    return f"--dir {shlex.quote(str(own.certificate_path.parent))}"
 
 
 def _anew(own: ClientCredentials) -> str:
     """What gives a subscriber a new key and certificate where the old ones prove nothing any more."""
-    name, folder = own.key_path.stem, own.key_path.parent
+    name, old = own.key_path.stem, shlex.quote(str(own.key_path.parent / "old"))
+    csr = own.key_path.with_suffix(".csr")
+    files = [own.key_path, own.certificate_path, *([csr] if csr.exists() else [])]
+    moved = " ".join(shlex.quote(str(path)) for path in files)
     return (
-        f"mkdir -p -m 700 {folder}/old && mv {folder}/{name}.* {folder}/old/ && keystead csr {name}"
+        f"mkdir -p -m 700 {old} && mv {moved} {old}/ && keystead csr {name}"
         f" {_in_folder(own)}; then have it signed, and keystead install"
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from keystead.cli.main import cli
+from keystead.cli.commands import cli
 
 PAGE = Path(__file__).parent / "reference" / "commands.md"
 

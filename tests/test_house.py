@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from keystead.cli.main import COMMANDS
+from keystead.cli.commands import COMMANDS
 from tests.programs import program
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from keystead.cli import say
-from keystead.cli.main import cli
+from keystead.cli.commands import cli
 from keystead.errors import KeysteadError
 from tests.subscriber.throwaway_ca import ThrowawayCa
 

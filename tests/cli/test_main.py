@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keystead.cli.main import cli
+from keystead.cli.commands import cli
 
 RUN_THEN_USE_OPENSSL = """
 import sys
@@ -47,3 +47,24 @@ def test_a_group_without_a_command_shows_its_help_as_help(
     shown = capsys.readouterr().err
     assert shown.startswith("Usage: ")
     assert "\nCommands:\n" in shown
+
+
+COLLECTOR_IN_A_COMMAND = """
+import gc, sys
+import click
+from keystead.cli import commands
+from keystead.cli.lazy import Entry
+from keystead.cli.main import main
+
+sys.modules["probed"] = probed = type(sys)("probed")
+probed.probe = click.Command("probe", callback=lambda: print(gc.isenabled(), gc.get_freeze_count() > 1000))
+commands.COMMANDS["probe"] = Entry("probed:probe", "")
+sys.argv = ["keystead", "probe"]
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_command_runs_with_the_collector_on_which_passes_over_what_start_up_made() -> None:
+    done = subprocess.run([sys.executable, "-c", COLLECTOR_IN_A_COMMAND], capture_output=True, text=True)
+    assert done.stdout == "True True\n", done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from keystead.cli.main import cli
+from keystead.cli.commands import cli
 from tests.docs.pages import PAGES, code_in, name_of
 
 _TYPED = re.compile(

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from docs.generate_commands import PAGE, page
-from keystead.cli.main import cli
+from keystead.cli.commands import cli
 from keystead.pki.profiles import Profile, parse_profiles
 from keystead.subscriber.fileserver.answers import _STATUS
 from keystead.subscriber.fileserver.limits import UploadLimits

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from keystead.cli import collector
+
 
 class Entry(NamedTuple):
     """Where a command lies (``module:attribute``) and its one line in the group's help."""
@@ -42,6 +44,8 @@ class LazyGroup(click.Group):
         module, _, attribute = entry.target.partition(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
+        if not isinstance(command, LazyGroup):
+            collector.resume()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

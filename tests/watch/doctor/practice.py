@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from keystead.cli.main import cli
+from keystead.cli.commands import cli
 from keystead.errors import KeysteadError
 from keystead.watch.doctor.outcomes import Step
 

@@ -11,7 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from keystead.errors import NotThere
-from keystead.subscriber.folder import Material, Role, open_folder
+from keystead.subscriber.folder import Material, open_folder
+from keystead.subscriber.roles import Role
 from tests.crashes.killing import course_of, kill
 from tests.crashes.soundness import assert_no_strays, leaf
 from tests.e2e.conftest import Machine

@@ -6,7 +6,8 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from keystead.subscriber.folder import Role, open_folder
+from keystead.subscriber.folder import open_folder
+from keystead.subscriber.roles import Role
 from tests.crashes.soundness import assert_no_strays, leaf
 from tests.e2e.conftest import Machine
 from tests.races.starting import at_once

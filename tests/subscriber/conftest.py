@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from keystead.pki.names import HostNames
-from keystead.subscriber.folder import Role
 from keystead.subscriber.install import Wish, install
 from keystead.subscriber.layout import Files, Folder
 from keystead.subscriber.request import request
+from keystead.subscriber.roles import Role
 from tests.subscriber.throwaway_ca import ThrowawayCa
 
 Subscribe = Callable[..., Files]

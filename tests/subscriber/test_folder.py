@@ -7,9 +7,10 @@ import pytest
 
 from keystead.errors import BadInput, Distrusted, NotThere, Unavailable
 from keystead.pki.names import HostNames
-from keystead.subscriber.folder import Role, open_folder, read_crls
+from keystead.subscriber.folder import open_folder, read_crls
 from keystead.subscriber.layout import Folder
 from keystead.subscriber.request import request
+from keystead.subscriber.roles import Role
 from tests.subscriber.conftest import Subscribe
 from tests.subscriber.throwaway_ca import ThrowawayCa
 

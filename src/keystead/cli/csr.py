@@ -12,10 +12,10 @@ from keystead.errors import WrongUsage
 from keystead.machine.clock import system_clock
 from keystead.pki.keys import KeyType, parse_key_type
 from keystead.pki.names import HostNames
-from keystead.subscriber.folder import Role
 from keystead.subscriber.hostnames import own_names
 from keystead.subscriber.layout import Folder
 from keystead.subscriber.request import MadeRequest, renew, request, sans_of
+from keystead.subscriber.roles import Role
 
 _CA = "on the CA's machine"
 

@@ -13,8 +13,8 @@ from keystead.cli.ca.group import actor, headline
 from keystead.cli.say import done, fields, next_steps, say, warn
 from keystead.machine.clock import system_clock
 from keystead.pki.expiry import in_words
-from keystead.subscriber.folder import Role
 from keystead.subscriber.layout import Folder
+from keystead.subscriber.roles import Role
 from keystead.workflows.dev import ENVIRONMENT, NAMES, home_of, prepare
 
 

@@ -12,10 +12,10 @@ from keystead.pki.certificates import common_name, extended_key_usages, host_nam
 from keystead.pki.expiry import in_words, when
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.serials import serial_hex
-from keystead.subscriber.folder import Role
 from keystead.subscriber.install import Plan, Wish
 from keystead.subscriber.install import install as put_in_place
 from keystead.subscriber.layout import Folder
+from keystead.subscriber.roles import Role
 
 _FILE = click.Path(readable=False, path_type=Path)
 

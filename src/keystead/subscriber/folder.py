@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keystead.errors import KeysteadError, NotThere, Unavailable
 from keystead.machine.files import read_bounded
@@ -27,20 +25,7 @@ from keystead.pki.names import Identity, TrustDomain
 from keystead.pki.revocation import MAX_CRL_OCTETS, load_crls
 from keystead.subscriber.layout import Files, Folder
 from keystead.subscriber.pair import Pair, read_pair
-
-
-class Role(StrEnum):
-    """What a command wants to be: the side of the connection that its certificate must be good for."""
-
-    CLIENT = "client"
-    SERVER = "server"
-
-    @property
-    def purpose(self) -> x509.ObjectIdentifier:
-        """The extended key usage that it takes (RFC 5280, section 4.2.1.12)."""
-        if self is Role.SERVER:
-            return ExtendedKeyUsageOID.SERVER_AUTH
-        return ExtendedKeyUsageOID.CLIENT_AUTH
+from keystead.subscriber.roles import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ from keystead.pki.names import HostNames, Identity
 from keystead.pki.renewal import prove
 from keystead.pki.serials import serial_hex
 from keystead.subscriber.anew import asking_anew
-from keystead.subscriber.folder import Role
 from keystead.subscriber.layout import Files, Folder
 from keystead.subscriber.pair import Pair, read_key, read_pair
+from keystead.subscriber.roles import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,13 @@ from keystead.pki.facts import Wishes
 from keystead.pki.keys import KeyType
 from keystead.pki.names import HostNames, TrustDomain
 from keystead.pki.serials import serial_hex
-from keystead.subscriber.folder import Role, read_anchors
+from keystead.subscriber.folder import read_anchors
 from keystead.subscriber.hostnames import own_names
 from keystead.subscriber.install import Wish, install
 from keystead.subscriber.layout import Files, Folder
 from keystead.subscriber.pair import read_pair
 from keystead.subscriber.request import renew, request
+from keystead.subscriber.roles import Role
 
 ENVIRONMENT = "dev"
 ORGANIZATION = "local development"

@@ -17,8 +17,8 @@ from keystead.subscriber.fileserver.app import make_app
 from keystead.subscriber.fileserver.limits import UploadLimits
 from keystead.subscriber.fileserver.material import open_material
 from keystead.subscriber.fileserver.shelf import open_store
-from keystead.subscriber.folder import Role
 from keystead.subscriber.layout import Folder
+from keystead.subscriber.roles import Role
 from keystead.web.server import serving
 from tests.subscriber.conftest import Subscribe
 from tests.subscriber.throwaway_ca import ThrowawayCa

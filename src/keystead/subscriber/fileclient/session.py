@@ -17,7 +17,8 @@ from keystead.machine.files import PUBLIC, read_bounded, write_atomic
 from keystead.pki.revocation import MAX_CRL_OCTETS, load_crls
 from keystead.subscriber.fileclient.address import ServerAddress, remember
 from keystead.subscriber.fileclient.connection import Connection
-from keystead.subscriber.folder import Role, open_folder, read_crls
+from keystead.subscriber.folder import open_folder, read_crls
+from keystead.subscriber.roles import Role
 from keystead.tls.client import ClientCredentials, client_context, crl_warnings
 from keystead.tls.crls import NO_CRLS, CrlSet, advance
 from keystead.tls.probe import probe

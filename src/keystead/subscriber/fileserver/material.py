@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keystead.errors import NotThere
-from keystead.subscriber.folder import Material, Role, open_folder
+from keystead.subscriber.folder import Material, open_folder
+from keystead.subscriber.roles import Role
 from keystead.tls.contexts import ServerCredentials
 from keystead.tls.reloading import CredentialSource
 

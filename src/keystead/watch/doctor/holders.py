@@ -16,8 +16,8 @@ from keystead.errors import KeysteadError
 from keystead.pki.certificates import common_name, extended_key_usages, host_names, is_ca, issuer_name
 from keystead.pki.expiry import CLOCK_TOLERANCE, in_words, when
 from keystead.pki.keys import weaknesses
-from keystead.subscriber.folder import Role
 from keystead.subscriber.hostnames import own_names
+from keystead.subscriber.roles import Role
 from keystead.watch.doctor.checks import Check, Seen
 from keystead.watch.doctor.mends import anew, covering, here, renewed, signed_again
 from keystead.watch.doctor.outcomes import Warned

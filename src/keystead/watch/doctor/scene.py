@@ -32,8 +32,9 @@ from keystead.pki.keys import PrivateKey, load_private_pem
 from keystead.pki.names import check_name
 from keystead.pki.revocation import MAX_CRL_OCTETS
 from keystead.pki.text import as_text
-from keystead.subscriber.folder import Role, read_anchors, read_crls
+from keystead.subscriber.folder import read_anchors, read_crls
 from keystead.subscriber.layout import Files, Folder
+from keystead.subscriber.roles import Role
 from keystead.watch.doctor.checks import Seen
 
 Crl = x509.CertificateRevocationList

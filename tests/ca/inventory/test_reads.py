@@ -144,6 +144,17 @@ def test_a_crl_lists_the_revoked_of_its_own_issuer(inventory: Inventory) -> None
         assert [entry.serial for entry in reads.revoked_under(tx, "03")] == ["04"]
 
 
+def test_a_crl_lists_what_was_carried_over_though_its_certificate_is_not_here(inventory: Inventory) -> None:
+    put(inventory, Issue(certificate("02")), Issue(certificate("04", "bob")))
+    with inventory.writing() as tx:
+        writes.revoke(tx, [Revocation("02", NOW, "superseded")])
+        writes.carry(tx, ROOT_SERIAL, [Revocation(serial, NOW, "keyCompromise") for serial in ("03", "01")])
+    with inventory.reading() as tx:
+        assert [entry.serial for entry in reads.revoked_under(tx, ROOT_SERIAL)] == ["01", "02", "03"]
+        assert reads.revoked_under(tx, ROOT_SERIAL)[0] == Revocation("01", NOW, "keyCompromise")
+        assert reads.revoked_under(tx, "04") == ()
+
+
 def test_times_are_kept_to_the_second_in_utc(inventory: Inventory) -> None:
     put(inventory, Issue(certificate("01", issued_at=NOW.replace(microsecond=999_999))))
     with inventory.reading() as tx:

@@ -11,7 +11,9 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
@@ -23,7 +25,7 @@ from keystead.ca.inventory.schema import metadata
 from keystead.ca.inventory.store import Inventory, create_inventory, open_inventory
 from keystead.errors import AlreadyThere, BadInput, NotThere, Unavailable
 from keystead.machine import sqlite
-from tests.ca.inventory.sample import certificate
+from tests.ca.inventory.sample import certificate, root
 
 
 def test_the_file_is_private_and_so_is_what_sqlite_puts_beside_it(inventory: Inventory) -> None:
@@ -124,6 +126,21 @@ def _sql(connection: object) -> set[str]:
 def test_the_code_knows_every_migration() -> None:
     scripts = ScriptDirectory(str(Path(sys.modules["keystead.ca.inventory.migrations"].__path__[0])))
     assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == REVISIONS
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_an_inventory_of_any_older_keystead_becomes_one_of_this(tmp_path: Path, revision: str) -> None:
+    path = tmp_path / "inventory.db"
+    config = Config()
+    config.set_main_option("script_location", "keystead.ca.inventory:migrations")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as config.attributes["connection"]:
+        command.upgrade(config, revision)
+    engine.dispose()
+    with open_inventory(path) as opened, opened.writing() as tx:
+        writes.record(tx, [Issue(root())])
+        assert compare_metadata(MigrationContext.configure(tx), metadata) == []
+        assert tx.execute(text("SELECT version_num FROM alembic_version")).scalar() == REVISIONS[-1]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, select, union_all
 
 from keystead.ca.inventory.rows import (
     Certificate,
@@ -21,7 +21,14 @@ from keystead.ca.inventory.rows import (
     Recorded,
     Revocation,
 )
-from keystead.ca.inventory.schema import certificates, crls, identities, renewals, revocations
+from keystead.ca.inventory.schema import (
+    carried_revocations,
+    certificates,
+    crls,
+    identities,
+    renewals,
+    revocations,
+)
 
 K = TypeVar("K", bound=Hashable)
 AnyRow = Row[*tuple[Any, ...]]
@@ -123,13 +130,20 @@ def _all(tx: Connection, condition: ColumnElement[bool]) -> tuple[Recorded, ...]
 
 
 def revoked_under(tx: Connection, issuer_serial: str) -> tuple[Revocation, ...]:
-    """Every revoked certificate of one issuer, by serial: what its CRL lists (RFC 5280, section 5.1.2.6)."""
-    statement = (
+    """Every revocation under one issuer, by serial: what its CRL lists (RFC 5280, section 5.1.2.6).
+
+    Those that were carried over from a published list are among them, though their certificates are not here.
+    """
+    recorded = (
         select(revocations)
         .join(certificates, certificates.c.serial == revocations.c.serial)
         .where(certificates.c.issuer_serial == issuer_serial)
-        .order_by(revocations.c.serial)
     )
+    columns = (
+        column for column in carried_revocations.c if column is not carried_revocations.c.issuer_serial
+    )
+    carried = select(*columns).where(carried_revocations.c.issuer_serial == issuer_serial)
+    statement = union_all(recorded, carried).order_by("serial")
     return tuple(Revocation(*row) for row in tx.execute(statement))
 
 

@@ -149,6 +149,17 @@ revocations = Table(
 )
 Index("revocations_revoked", revocations.c.revoked_at, revocations.c.serial)
 
+carried_revocations = Table(
+    "carried_revocations",
+    metadata,
+    # What a published list says of certificates that are not here: a restored backup is older than it.
+    Column("issuer_serial", Text, ForeignKey("certificates.serial"), primary_key=True),
+    Column("serial", Text, primary_key=True),
+    Column("revoked_at", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 crls = Table(
     "crls",
     metadata,

@@ -31,7 +31,14 @@ from keystead.ca.inventory.rows import (
     Live,
     Revocation,
 )
-from keystead.ca.inventory.schema import certificates, crls, identities, renewals, revocations
+from keystead.ca.inventory.schema import (
+    carried_revocations,
+    certificates,
+    crls,
+    identities,
+    renewals,
+    revocations,
+)
 from keystead.errors import Unavailable
 from keystead.pki.revocation import KEY_COMPROMISE
 
@@ -174,6 +181,14 @@ def _shorten(tx: Connection, ended: Sequence[Revocation]) -> None:
         if until != row.not_after:
             _delete_live(tx, {identity})
             _insert(tx, identities, [_columns(replace(row, not_after=until))])
+
+
+def carry(tx: Connection, issuer_serial: str, ended: Sequence[Revocation]) -> None:
+    """Record revocations of certificates of this issuer that are not in the inventory, none of them twice.
+
+    A published list told of them: a restored inventory is older than it, and must not undo them.
+    """
+    _insert(tx, carried_revocations, [{"issuer_serial": issuer_serial} | _columns(end) for end in ended])
 
 
 def add_crl(tx: Connection, crl: Crl) -> None:

@@ -21,7 +21,8 @@ from keystead.pki.revocation import crl_number, load_crls
 from keystead.subscriber.folder import open_folder
 from keystead.subscriber.install import Plan, Wish, install
 from keystead.subscriber.layout import Files, Folder
-from keystead.subscriber.request import renew, request
+from keystead.subscriber.renewal import renew
+from keystead.subscriber.request import request
 from keystead.subscriber.roles import Role
 from tests.subscriber.conftest import Subscribe
 from tests.subscriber.throwaway_ca import ThrowawayCa

@@ -16,10 +16,11 @@ from keystead.pki import csr
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import KeyType, generate, load_private_pem, private_pem
 from keystead.pki.names import LOCAL_TRIO, HostNames, TrustDomain
-from keystead.subscriber import request as module
+from keystead.subscriber import sending as module
 from keystead.subscriber.hostnames import names_for
 from keystead.subscriber.layout import Folder
-from keystead.subscriber.request import renew, request, sans_of
+from keystead.subscriber.renewal import renew
+from keystead.subscriber.request import request, sans_of
 from keystead.subscriber.roles import Role
 from tests.subscriber.conftest import Subscribe
 from tests.subscriber.throwaway_ca import ThrowawayCa

@@ -12,10 +12,10 @@ from keystead.errors import WrongUsage
 from keystead.machine.clock import system_clock
 from keystead.pki.keys import KeyType, parse_key_type
 from keystead.pki.names import HostNames
-from keystead.subscriber.hostnames import own_names
 from keystead.subscriber.layout import Folder
-from keystead.subscriber.request import MadeRequest, renew, request, sans_of
+from keystead.subscriber.request import request, sans_of
 from keystead.subscriber.roles import Role
+from keystead.subscriber.sending import MadeRequest
 
 _CA = "on the CA's machine"
 
@@ -50,6 +50,8 @@ def csr(
     if is_renewal:
         if profile is not None:
             raise WrongUsage("--renew and --profile do not go together", why="a renewal keeps its profile")
+        from keystead.subscriber.renewal import renew  # noqa: PLC0415  a new subscriber renews nothing
+
         _tell(renew(Folder(folder), name, sans_of(sans), wanted_type, system_clock()), "")
         return
     role = Role(profile or Role.CLIENT)
@@ -70,6 +72,8 @@ def _hosts(role: Role, sans: tuple[str, ...]) -> HostNames:
         return HostNames()
     if named := sans_of(sans):
         return named
+    from keystead.subscriber.hostnames import own_names  # noqa: PLC0415  a client has none
+
     own = own_names()
     for name in own.unusable:
         say.warn(f"this machine is called {name!r}, which is no DNS name: it is left out")

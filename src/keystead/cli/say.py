@@ -6,7 +6,6 @@ so that a name in a CSR cannot move somebody's cursor.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -101,4 +100,6 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_json(value: Any) -> None:
     """The result for machines."""
+    import json  # noqa: PLC0415  people's output does without
+
     click.echo(json.dumps(value, indent=2, ensure_ascii=True))

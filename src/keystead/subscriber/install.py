@@ -24,8 +24,9 @@ from keystead.pki.keys import PrivateKey, PublicKey, is_signed_by, load_private_
 from keystead.subscriber import lists, swap
 from keystead.subscriber.folder import read_anchors
 from keystead.subscriber.handout import Handout, read_handout
+from keystead.subscriber.keyfile import read_key
 from keystead.subscriber.layout import Files, Folder
-from keystead.subscriber.pair import Pair, read_key, read_pair
+from keystead.subscriber.pair import Pair, read_pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from cryptography import x509
 
-from keystead.custody.files import MAX_KEY_FILE
 from keystead.errors import Distrusted, KeysteadError, NotThere
-from keystead.machine.files import read_bounded, read_private
+from keystead.machine.files import read_bounded
 from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, has_key, load_certificates, to_pem
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import PrivateKey, load_private_pem
-from keystead.pki.text import as_text
+from keystead.subscriber.keyfile import read_key
 from keystead.subscriber.layout import Files
 
 _ATTEMPTS = 5
@@ -63,11 +62,6 @@ def read_pair(files: Files) -> Pair:
     if not files.certificate.exists():
         raise _without_certificate(files)
     raise _mismatch(files, key)
-
-
-def read_key(path: Path) -> bytes:
-    """The octets of a private key's file, which nobody else may be able to read."""
-    return as_text(read_private(path, MAX_KEY_FILE))
 
 
 def _read_chain(path: Path) -> tuple[x509.Certificate, ...]:

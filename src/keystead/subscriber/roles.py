@@ -1,4 +1,4 @@
-"""The two sides of a connection that a subscriber can be. Not here: which identity is good for which (`folder`)."""
+"""The two sides of a connection that a subscriber can be. Not here: who is good for which (`folder`)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ from keystead.subscriber.hostnames import own_names
 from keystead.subscriber.install import Wish, install
 from keystead.subscriber.layout import Files, Folder
 from keystead.subscriber.pair import read_pair
-from keystead.subscriber.request import renew, request
+from keystead.subscriber.renewal import renew
+from keystead.subscriber.request import request
 from keystead.subscriber.roles import Role
 
 ENVIRONMENT = "dev"

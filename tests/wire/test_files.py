@@ -124,7 +124,16 @@ def test_receipts_and_lists_survive_the_journey(name: str, size: int, digest: by
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"[3]", b"null", b'{"name": "x", "size": "many", "sha256": "0"}', b"[" * 90_000]
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[3]",
+        b"null",
+        b'{"name": "x", "size": "many", "sha256": "0"}',
+        b'{"name": "x", "size": Infinity, "sha256": "0"}',
+        b"[" * 90_000,
+    ],
 )
 def test_an_answer_of_another_kind_is_refused(data: bytes) -> None:
     with pytest.raises(BadInput):

@@ -138,7 +138,7 @@ class Receipt:
         members = _load(data)
         try:
             return cls(str(members["name"]), int(members["size"]), bytes.fromhex(members["sha256"]))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise _bad_answer("it is no receipt for a file") from None
 
 
@@ -179,7 +179,7 @@ def parse_list(data: bytes) -> tuple[Entry, ...]:
             )
             for member in members
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise _bad_answer("it is no list of files") from None
 
 

@@ -7,11 +7,12 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Timer
+from typing import Protocol
 
 import pytest
 
@@ -34,13 +35,34 @@ class Ran:
         return self.out + self.err
 
 
+class Process(Protocol):
+    """A command that runs: what a test asks of it is what `subprocess.Popen` has."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """How it ended; raises `subprocess.TimeoutExpired` where it has not ended in time."""
+        ...
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal; nothing where it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        ...
+
+
 @dataclass(frozen=True)
 class Server:
     """A `keystead serve` that runs, where it listens, and where its log goes."""
 
     port: int
     log: Path
-    process: subprocess.Popen[str]
+    process: Process
 
     @property
     def url(self) -> str:
@@ -89,39 +111,47 @@ class Machine:
         assert "error:" in ran.err, ran.text
         return ran
 
+    def start(
+        self,
+        *words: str,
+        out: Path = Path(os.devnull),
+        err: Path = Path(os.devnull),
+        tracer: Sequence[str] = (),
+        **extra: str,
+    ) -> Process:
+        """Begin ``keystead WORDS``, which prints into files; ``tracer`` is a command that it is run under."""
+        with out.open("wb") as printed, err.open("wb") as said:
+            return subprocess.Popen(
+                [*tracer, KEYSTEAD, *words],
+                cwd=self.folder,
+                env=self.environment(**extra),
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=said,
+            )
+
     @contextmanager
     def serving(self, *words: str) -> Iterator[Server]:
         """Run ``keystead serve WORDS`` on a free port for the time of the body, then stop it."""
-        log = self.folder / "serve.log"
-        with (
-            log.open("w") as out,
-            subprocess.Popen(
-                [KEYSTEAD, "serve", "--listen", "localhost:0", *words],
-                cwd=self.folder,
-                env=self.environment(),
-                stdout=subprocess.PIPE,
-                stderr=out,
-                text=True,
-            ) as process,
-        ):
-            try:
-                yield Server(_port(process, log), log, process)
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(PATIENCE)
+        out, log = self.folder / "serve.out", self.folder / "serve.log"
+        process = self.start("serve", "--listen", "localhost:0", *words, out=out, err=log)
+        try:
+            yield Server(_port(process, out, log), log, process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE)
 
 
-def _port(process: subprocess.Popen[str], log: Path) -> int:
-    assert process.stdout is not None
-    watchdog = Timer(PATIENCE, process.kill)
-    watchdog.start()
-    try:
-        for line in process.stdout:
-            if found := re.search(r"https://localhost:(\d+)", line):
-                return int(found[1])
-    finally:
-        watchdog.cancel()
-    raise AssertionError(f"keystead serve did not start:\n{log.read_text()}")
+def _port(process: Process, out: Path, log: Path) -> int:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := re.search(r"https://localhost:(\d+)\b.*\n", out.read_text())):
+        assert time.monotonic() < deadline, f"keystead serve does not listen:\n{log.read_text()}"
+        try:
+            code = process.wait(0.01)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(f"keystead serve ended with {code}:\n{log.read_text()}")
+    return int(found[1])
 
 
 @pytest.fixture

@@ -100,19 +100,3 @@ def test_the_key_is_private_under_any_umask(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert stat.S_IMODE((tmp_path / "certs/alice.key").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "certs").stat().st_mode) == 0o700
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", [["csr", "alice"], ["csr", "web", "--profile", "server"]])
-def test_it_starts_without_what_it_does_not_need(tmp_path: Path, command: list[str]) -> None:
-    script = (
-        "import sys, atexit\n"
-        "heavy = {'sqlalchemy', 'alembic', 'OpenSSL', 'pydantic', 'rich', 'httpx2', 'badkeys', 'asyncio'}\n"
-        "atexit.register(lambda: print('heavy:', sorted(heavy & set(sys.modules)), file=sys.stderr))\n"
-        "from keystead.cli.main import main; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *command], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0
-    assert "heavy: []" in done.stderr

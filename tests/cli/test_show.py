@@ -104,11 +104,31 @@ def test_what_is_nothing_known_says_so(keystead: Keystead, tmp_path: Path, data:
     assert "mend:" in refused.err
 
 
-@pytest.mark.parametrize("what", [".", "nowhere.pem"])
-def test_a_folder_or_no_file_is_said(keystead: Keystead, what: str) -> None:
-    refused = keystead("show", what)
+def test_no_file_is_said(keystead: Keystead) -> None:
+    refused = keystead("show", "nowhere.pem")
     assert refused.code == 1
-    assert "mend:" in refused.err
+    assert "there is no such file" in refused.err
+
+
+def test_of_a_folder_status_says_what_is_in_it(keystead: Keystead, alice: Path) -> None:
+    refused = keystead("show", "certs")
+    assert refused.code == 1
+    assert (
+        "or, for all that ends there: keystead status --dir certs\n" in refused.err
+    )
+    assert keystead("status", "--dir", "certs").code == 0
+
+
+def test_of_a_pkcs12_file_the_command_that_opens_it_is_named(
+    keystead: Keystead, alice: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "passphrase").write_text("correct horse battery")
+    (tmp_path / "passphrase").chmod(0o600)
+    keystead("export", "alice", "--p12", "alice.p12", "--passphrase-file", "passphrase")
+    refused = keystead("show", "alice.p12")
+    assert refused.code == 1
+    assert "alice.p12 is a PKCS#12 file" in refused.err
+    assert "  mend: openssl pkcs12 -info -nokeys -in alice.p12\n" in refused.err
 
 
 @pytest.mark.parametrize(
@@ -132,8 +152,9 @@ def test_hostile_names_are_escaped(keystead: Keystead, ca: ThrowawayCa, tmp_path
     assert "\u202e" not in done.out
 
 
+@pytest.mark.parametrize("scheme", ["https://", ""])
 def test_an_endpoint_is_shown_without_being_trusted(
-    keystead: Keystead, ca: ThrowawayCa, tmp_path: Path
+    keystead: Keystead, ca: ThrowawayCa, tmp_path: Path, scheme: str
 ) -> None:
     keystead("csr", "web", "--profile", "server", "--san", "localhost")
     leaf = ca.sign((tmp_path / "certs/web.csr").read_bytes(), profile="server")
@@ -151,12 +172,16 @@ def test_an_endpoint_is_shown_without_being_trusted(
         listener.settimeout(10)
         answering = Thread(target=answer_once)
         answering.start()
-        endpoint, shown, issuing = said(
-            keystead("show", f"https://127.0.0.1:{listener.getsockname()[1]}", "--json")
-        )
+        address = f"{scheme}127.0.0.1:{listener.getsockname()[1]}"
+        endpoint, shown, issuing = said(keystead("show", address, "--json"))
         answering.join(10)
     assert endpoint["kind"] == "endpoint"
     assert endpoint["protocol"] == "TLSv1.3"
     assert endpoint["asks_for_certificate"] is True
     assert shown["identity"] == "spiffe://dev.example.internal/server/web"
     assert issuing["purposes"] == []
+
+
+def test_a_file_that_is_called_like_an_endpoint_is_the_file(keystead: Keystead, alice: Path) -> None:
+    (alice / "alice.crt").rename("localhost:1")
+    assert keystead("show", "localhost:1").out.startswith("certificate of alice")

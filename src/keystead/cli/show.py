@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
 from keystead.cli import options, say
-from keystead.errors import WrongUsage
+from keystead.errors import NotThere, WrongUsage
 from keystead.machine.clock import system_clock
 from keystead.subscriber import describe
 from keystead.subscriber.describe import Description
 from keystead.subscriber.inspect import look_into
-from keystead.tls.probe import probe
+
+_ENDPOINT = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}|\[[0-9a-fA-F:.]+\]:\d{1,5}")
 
 
 @click.command()
@@ -22,9 +25,12 @@ from keystead.tls.probe import probe
 def show(what: str, as_json: bool) -> None:
     """Say what FILE is (certificate, CSR, revocation list, key), or what the server at URL presents.
 
-    A server is looked at without being trusted, and nothing is sent to it.
+    A server is looked at without being trusted, and nothing is sent to it. HOST:PORT, where no file has
+    that name, is the server there.
     """
-    descriptions = _endpoint(what) if "://" in what else look_into(Path(what), system_clock())
+    if "://" not in what and _ENDPOINT.fullmatch(what) and not Path(what).exists():
+        what = f"https://{what}"
+    descriptions = _endpoint(what) if "://" in what else _content(Path(what))
     if as_json:
         say.print_json([_as_json(description) for description in descriptions])
         return
@@ -36,7 +42,19 @@ def show(what: str, as_json: bool) -> None:
     say.next_steps(_next(what, descriptions))
 
 
+def _content(path: Path) -> tuple[Description, ...]:
+    if path.is_dir():
+        folder = shlex.quote(str(path))
+        raise NotThere(
+            f"{path} is a folder, and of a file is said what it is",
+            mend=f"name a file of it; or, for all that ends there: keystead status --dir {folder}",
+        )
+    return look_into(path, system_clock())
+
+
 def _endpoint(url: str) -> tuple[Description, ...]:
+    from keystead.tls.probe import probe  # noqa: PLC0415  a file is shown without TLS
+
     host, port = _address(url)
     found = probe(host, port)
     now = system_clock()

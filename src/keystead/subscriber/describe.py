@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -28,8 +29,10 @@ from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import describe as key_type
 from keystead.pki.revocation import crl_number, next_update
 from keystead.pki.serials import serial_hex
-from keystead.tls.probe import Probed
 from keystead.wire.place import place_of
+
+if TYPE_CHECKING:
+    from keystead.tls.probe import Probed
 
 _SHOWN_REVOCATIONS = 20
 _PURPOSES = {

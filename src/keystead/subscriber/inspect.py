@@ -6,6 +6,7 @@ Not here: the words for it (`describe`).
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,10 @@ from keystead.subscriber.describe import Description
 
 _MAX_BLOCKS = 100
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----[^-]*-----END \1-----")
+_PKCS12 = re.compile(
+    rb"\x30.{1,5}\x02\x01\x03\x30.{1,5}\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01", re.DOTALL
+)
+"""Version 3 and then pkcs7-data, whatever the lengths: how a PFX begins (RFC 7292, section 4)."""
 _AGE = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE-----")
 
 _Reader = Callable[[bytes, Path, datetime], Iterator[Description]]
@@ -37,6 +42,13 @@ def look_into(path: Path, now: datetime) -> tuple[Description, ...]:
     data = as_text(read_bounded(path, MAX_CRL_OCTETS))
     if data.startswith(_AGE):
         return (describe.opaque_key("sealed with age: only its passphrase or age identity opens it"),)
+    if _PKCS12.match(data):
+        raise BadInput(
+            f"{path} is a PKCS#12 file, which is opened by its passphrase alone",
+            why="its key and certificates are encrypted together",
+            mend=f"openssl pkcs12 -info -nokeys -in {shlex.quote(str(path))}",
+            code="pkcs12",
+        )
     blocks = [(match[1].decode(), match[0]) for match in _BLOCK.finditer(data)]
     if len(blocks) > _MAX_BLOCKS:
         raise BadInput(f"{path} holds {len(blocks)} PEM blocks; at most {_MAX_BLOCKS} are shown")
@@ -47,7 +59,7 @@ def look_into(path: Path, now: datetime) -> tuple[Description, ...]:
         raise BadInput(
             f"{path} holds nothing that keystead knows",
             why="it is empty" if not data.strip() else _KNOWN,
-            mend="check that this is the file you mean; of a .p12: openssl pkcs12 -info -nokeys -in FILE",
+            mend="check that this is the file you mean",
             code="unknown-content",
         )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""What a command may import. Nothing is timed here, which is `bench`'s: what is not imported takes no time."""
+"""What a command may import. Nothing is timed here: that is `bench`, and what is not imported takes no time."""
 
 from __future__ import annotations
 

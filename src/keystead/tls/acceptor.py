@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keystead.tls.capacity import Capacity, Caps
+from keystead.tls.capacity import Capacity, Caps, Tally
 from keystead.tls.contexts import Holder
 from keystead.tls.incoming import TURN
 from keystead.tls.openssl import Reader, make_reader
@@ -37,7 +37,8 @@ class Acceptor:
     """The protocol factory for ``loop.create_server``; made on the loop that will use it.
 
     ``factory`` makes the plaintext protocol of a client that got in, and ``on_refused`` is told of each that
-    did not. ``holder`` is asked once per connection, so that a swap concerns new ones only.
+    did not. ``holder`` is asked once per connection, so that a swap concerns new ones only. ``tally`` is that
+    of the processes that serve together; None where this one serves alone.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Acceptor:
         *,
         limits: TransportLimits = TransportLimits(),
         caps: Caps = Caps(),  # noqa: B008  frozen
+        tally: Tally | None = None,
         reader: Callable[[int], Reader] = make_reader,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -55,7 +57,7 @@ class Acceptor:
         self.factory = factory
         self.on_refused = on_refused
         self.limits = limits
-        self.capacity = Capacity(caps)
+        self.capacity = Capacity(caps, tally)
         # One pair of buffers for all: used within one callback of the loop and never across two.
         self.reader = reader(BATCH + 2 * TURN)
         self.ciphertext = memoryview(bytearray(BATCH))

@@ -10,13 +10,16 @@ import asyncio
 import contextlib
 import logging
 import traceback
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 import structlog
 
 from keystead.errors import KeysteadError
 from keystead.tls.refused import RefusedHandshake, presented
+from keystead.web.listeners import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,35 @@ class RequestLine:
 _REQUEST_FIELDS = tuple(field.name for field in fields(RequestLine))
 
 
-class ServerLog:
-    """Writes to ``stream``; a stream that is gone stops no server."""
+class Stream(Protocol):
+    """What lines are written to; each comes in one call."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def write(self, text: str, /) -> int:
+        """Write ``text``."""
+
+    def flush(self) -> None:
+        """Keep nothing back."""
+
+
+class ServerLog:
+    """Writes to ``stream``; a stream that is gone stops no server.
+
+    ``worker`` is put into each line where several processes write. ``is_new`` is then asked, while holding
+    ``turn``, whether none of the others has given a warning of these words already.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        worker: int | None = None,
+        turn: AbstractContextManager[None] | None = None,
+        is_new: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self._turn = nullcontext() if turn is None else turn
+        self._is_new = is_new
         self._log = structlog.wrap_logger(
-            structlog.WriteLogger(stream),
+            structlog.WriteLogger(stream),  # type: ignore[arg-type]  # it needs no more of a file than these two
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
                 structlog.processors.EventRenamer("event"),
@@ -52,7 +78,7 @@ class ServerLog:
             ],
             wrapper_class=structlog.BoundLogger,
             context_class=dict,
-        ).bind()  # assembled once, not at each line
+        ).bind(**({} if worker is None else {"worker": worker}))  # assembled once, not at each line
 
     def request(self, line: RequestLine) -> None:
         """A request that has ended."""
@@ -73,10 +99,20 @@ class ServerLog:
 
     def warning(self, error: KeysteadError) -> None:
         """Something that goes on working and should be seen to."""
-        self._write("warning", code=error.code, what=error.what, why=error.why, mend=error.mend)
+        with self._turn:
+            if self._is_new(str(error)):
+                self._write("warning", code=error.code, what=error.what, why=error.why, mend=error.mend)
+
+    def started(self, addresses: Iterable[Address], **values: Any) -> None:
+        """Connections are accepted."""
+        self.event("started", addresses=[str(address) for address in addresses], **values)
+
+    def stopped(self, cut: int) -> None:
+        """The end, at which ``cut`` requests had not finished."""
+        self.event("stopped", cut=cut)
 
     def event(self, event: str, **values: Any) -> None:
-        """Anything else: the start, the end, a swap."""
+        """Anything else: a swap, a worker that ended."""
         self._write(event, **values)
 
     def failure(self, what: str, error: BaseException | None) -> None:

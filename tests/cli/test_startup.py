@@ -1,4 +1,4 @@
-"""What a command may import. Nothing is timed here: that is `bench`, and what is not imported takes no time."""
+"""What a command may import. Nothing is timed here: that is what `bench` is for."""
 
 from __future__ import annotations
 

@@ -83,6 +83,29 @@ def test_sealed_with_a_passphrase_that_passphrase_opens_it(tmp_path: Path) -> No
     assert issuing.key.public_key() == charter.issuing.public_key()
 
 
+def typing(word: str) -> Secrets:
+    return Secrets({}, ask=lambda question: word)
+
+
+@pytest.mark.parametrize("environment", ["prod", "staging"])
+def test_a_passphrase_of_fewer_than_twelve_characters_seals_no_ca_key(
+    environment: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="it has 11 characters, and 12 are the least") as refused:
+        make(Home(tmp_path / "home"), environment, typing("correct hor"))
+    assert refused.value.code == "short-passphrase"
+    assert "four words" in refused.value.mend
+    assert "correct hor" not in str(refused.value)
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.slow
+def test_in_dev_a_short_passphrase_is_only_warned_of(tmp_path: Path) -> None:
+    config = configuration(DEV)
+    warned = found(Home(tmp_path / "home"), config, typing("short"), actor="test", clock=lambda: NOW)
+    assert "the passphrase of the CA keys is short: it has 5 characters" in warned
+
+
 @pytest.mark.parametrize("environment", ["prod", "staging", "development", "dev2"])
 def test_unsealed_keys_exist_in_dev_only(environment: str, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="cannot lie unsealed"):

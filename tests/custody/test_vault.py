@@ -29,7 +29,7 @@ def same(one: PrivateKey, other: PrivateKey) -> bool:
 def test_a_key_sealed_to_an_identity_opens_with_it(
     tmp_path: Path, key: PrivateKey, by_identity: Make
 ) -> None:
-    assert seal_keys(tmp_path, {"issuing": key}, by_identity("ca")) is Sealing.IDENTITY
+    assert seal_keys(tmp_path, {"issuing": key}, by_identity("ca").for_sealing("it")) is Sealing.IDENTITY
     assert sealing_of(tmp_path, "issuing") is Sealing.IDENTITY
     assert same(open_key(tmp_path, "issuing", by_identity("ca")), key)
 
@@ -37,7 +37,7 @@ def test_a_key_sealed_to_an_identity_opens_with_it(
 def test_a_sealed_file_is_private_and_holds_no_key_in_the_clear(
     tmp_path: Path, key: PrivateKey, by_identity: Make
 ) -> None:
-    seal_keys(tmp_path, {"issuing": key}, by_identity("ca"))
+    seal_keys(tmp_path, {"issuing": key}, by_identity("ca").for_sealing("it"))
     path = tmp_path / "issuing.key.age"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_bytes().startswith(b"-----BEGIN AGE ENCRYPTED FILE-----")
@@ -45,7 +45,7 @@ def test_a_sealed_file_is_private_and_holds_no_key_in_the_clear(
 
 
 def test_another_machines_identity_does_not_open(tmp_path: Path, key: PrivateKey, by_identity: Make) -> None:
-    seal_keys(tmp_path, {"issuing": key}, by_identity("ca"))
+    seal_keys(tmp_path, {"issuing": key}, by_identity("ca").for_sealing("it"))
     with pytest.raises(BadInput, match="another identity"):
         open_key(tmp_path, "issuing", by_identity("thief"))
 
@@ -53,7 +53,7 @@ def test_another_machines_identity_does_not_open(tmp_path: Path, key: PrivateKey
 def test_without_an_identity_the_error_says_how_systemd_hands_one_over(
     tmp_path: Path, key: PrivateKey, by_identity: Make
 ) -> None:
-    seal_keys(tmp_path, {"issuing": key}, by_identity("ca"))
+    seal_keys(tmp_path, {"issuing": key}, by_identity("ca").for_sealing("it"))
     with pytest.raises(Unavailable, match="LoadCredential=keystead-identity"):
         open_key(tmp_path, "issuing", Secrets({}))
 
@@ -63,7 +63,9 @@ def test_a_credential_that_is_no_identity_is_refused_and_not_shown(tmp_path: Pat
     path.write_text("AGE-SECRET-KEY-1HUSHHUSH")
     path.chmod(0o600)
     with pytest.raises(BadInput, match="age-keygen") as raised:
-        seal_keys(tmp_path, {"issuing": key}, Secrets({"CREDENTIALS_DIRECTORY": str(tmp_path)}))
+        seal_keys(
+            tmp_path, {"issuing": key}, Secrets({"CREDENTIALS_DIRECTORY": str(tmp_path)}).for_sealing("it")
+        )
     assert "HUSHHUSH" not in str(raised.value)
 
 
@@ -71,7 +73,7 @@ def test_a_credential_that_is_no_identity_is_refused_and_not_shown(tmp_path: Pat
 def test_a_sealed_file_that_was_changed_does_not_open(
     tmp_path: Path, key: PrivateKey, by_identity: Make, place: float
 ) -> None:
-    seal_keys(tmp_path, {"issuing": key}, by_identity("ca"))
+    seal_keys(tmp_path, {"issuing": key}, by_identity("ca").for_sealing("it"))
     path = tmp_path / "issuing.key.age"
     sealed = bytearray(path.read_bytes())
     at = int(len(sealed) * place)
@@ -82,9 +84,9 @@ def test_a_sealed_file_that_was_changed_does_not_open(
 
 
 def test_sealing_overwrites_no_key(tmp_path: Path, key: PrivateKey, by_identity: Make) -> None:
-    seal_keys(tmp_path, {"issuing": key}, by_identity("ca"))
+    seal_keys(tmp_path, {"issuing": key}, by_identity("ca").for_sealing("it"))
     with pytest.raises(AlreadyThere):
-        seal_keys(tmp_path, {"issuing": generate(KeyType.P256)}, by_identity("ca"))
+        seal_keys(tmp_path, {"issuing": generate(KeyType.P256)}, by_identity("ca").for_sealing("it"))
     assert same(open_key(tmp_path, "issuing", by_identity("ca")), key)
 
 
@@ -109,7 +111,7 @@ def test_two_keys_are_sealed_and_opened_with_one_passphrase_asked_for_once(tmp_p
 
     keys = {"root": generate(KeyType.P256), "issuing": generate(KeyType.ED25519)}
     secrets = Secrets({}, ask=ask)
-    assert seal_keys(tmp_path, keys, secrets) is Sealing.PASSPHRASE
+    assert seal_keys(tmp_path, keys, secrets.for_sealing("it")) is Sealing.PASSPHRASE
     assert len(asked) == 2
     root, issuing = open_keys(tmp_path, ("root", "issuing"), secrets)
     assert same(root, keys["root"])

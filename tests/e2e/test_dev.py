@@ -45,7 +45,7 @@ def test_a_revoked_client_gets_a_new_certificate(machine: Machine) -> None:
 
 
 def test_the_folder_of_another_environment_is_not_touched(machine: Machine) -> None:
-    (machine.folder / "passphrase").write_text("a good one\n")
+    (machine.folder / "passphrase").write_text("four good words here\n")
     (machine.folder / "passphrase").chmod(0o600)
     prod = ("--env", "prod", "--passphrase-file", "passphrase")
     machine.ok("ca", "init", "--org", "Example", *prod)

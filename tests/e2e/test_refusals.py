@@ -54,7 +54,7 @@ def test_without_a_certificate(machine: Machine, server: Server) -> None:
 def test_with_a_certificate_of_another_environment(
     machine: Machine, server: Server, certified: Callable[..., None]
 ) -> None:
-    (machine.folder / "passphrase").write_text("a good one\n")
+    (machine.folder / "passphrase").write_text("four good words here\n")
     (machine.folder / "passphrase").chmod(0o600)
     sealed = ("--passphrase-file", "passphrase")
     machine.ok("ca", "init", "--env", "staging", *sealed)

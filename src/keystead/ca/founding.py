@@ -25,13 +25,14 @@ from keystead.ca.home import ISSUING, ROOT, Home
 from keystead.ca.inventory import writes
 from keystead.ca.inventory.rows import Certificate, Issue, Kind
 from keystead.ca.inventory.store import create_inventory
+from keystead.custody.passphrases import shortness
 from keystead.custody.vault import seal_keys, write_unsealed
-from keystead.errors import WrongUsage
+from keystead.errors import BadInput, WrongUsage
 from keystead.machine.clock import Clock, system_clock
 from keystead.machine.files import PUBLIC, move_folder, write_new
 from keystead.machine.folders import make_private_folder
 from keystead.machine.locks import hold
-from keystead.machine.secrets import Secrets
+from keystead.machine.secrets import AgeIdentity, Passphrase, Secrets
 from keystead.pki.certificates import to_pem
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.issuance import Authorship, Issuer, make_issuing_ca, make_root
@@ -71,12 +72,15 @@ def found(
     *,
     actor: str,
     clock: Clock = system_clock,
-) -> None:
+) -> str:
     """Make the environment that ``config`` describes; the keys are sealed by ``secrets``, or lie unsealed.
 
-    Raises `AlreadyThere` where somebody made it meanwhile.
+    Gives back a warning of the passphrase, or "". Raises `AlreadyThere` where somebody made it meanwhile,
+    `BadInput` for a passphrase that is too short, and what looking for it raises.
     """
     check_sealing(config.environment, sealed=secrets is not None)
+    secret = None if secrets is None else secrets.for_sealing(f"the CA keys of {config.environment}")
+    warning = _shortness(secret, config.environment)
     make_private_folder(home.path)
     folder = home.folder(config.environment)
     part = home.path / f".{config.environment}.part"
@@ -86,7 +90,7 @@ def found(
         make_private_folder(part)
         try:
             founders = _make_founders(config, clock())
-            _store_keys(part, founders, secrets, called=f"the CA keys of {config.environment}")
+            _store_keys(part, founders, secret)
             _write_files(part, config, founders)
             with open_claims(home.claims) as claims:
                 _claim(claims, config.environment, founders)
@@ -95,6 +99,22 @@ def found(
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
+    return warning
+
+
+def _shortness(secret: Passphrase | AgeIdentity | None, environment: str) -> str:
+    """A warning, in ``dev``, of a passphrase that other environments refuse."""
+    short = shortness(secret) if isinstance(secret, Passphrase) else ""
+    if not short:
+        return ""
+    if environment == UNSEALED_ENVIRONMENT:
+        return f"the passphrase of the CA keys is short: {short} elsewhere"
+    raise BadInput(
+        f"the passphrase is too short to guard the CA keys of {environment}",
+        why=f"{short}: whoever gets at the sealed keys tries passphrases for as long as they like",
+        mend="choose a longer one, such as four words that have nothing to do with each other",
+        code="short-passphrase",
+    )
 
 
 def _make_founders(config: Configuration, now: datetime) -> Founders:
@@ -181,10 +201,9 @@ def _row(certificate: x509.Certificate, kind: Kind, issuer_serial: str, now: dat
     )
 
 
-def _store_keys(part: Path, founders: Founders, secrets: Secrets | None, *, called: str) -> None:
-    if secrets is not None:
-        keys = {ROOT: founders.root_key, ISSUING: founders.issuing_key}
-        seal_keys(part, keys, secrets, called=called)
+def _store_keys(part: Path, founders: Founders, secret: Passphrase | AgeIdentity | None) -> None:
+    if secret is not None:
+        seal_keys(part, {ROOT: founders.root_key, ISSUING: founders.issuing_key}, secret)
         return
     write_unsealed(part, ROOT, founders.root_key)
     write_unsealed(part, ISSUING, founders.issuing_key)

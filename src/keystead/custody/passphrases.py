@@ -19,11 +19,22 @@ from keystead.errors import BadInput, KeysteadError, Unavailable
 from keystead.machine.memory import Room
 from keystead.machine.secrets import Passphrase
 
+MIN_LENGTH = 12
+"""Characters. NIST SP 800-63B, section 5.1.1, wants 8 where a verifier slows guessing down; here scrypt alone
+does. As there, nothing but length is asked for.
+"""
+
 _WRONG = "Decryption failed"
 """What age says where the passphrase does not open the header's stanza."""
 
 _KILLED_FOR_MEMORY = (-6, -9)
 """SIGABRT: the allocation failed; SIGKILL: the kernel had to take memory back."""
+
+
+def shortness(passphrase: Passphrase) -> str:
+    """Why a passphrase is too short to guard a CA's key; empty where it is long enough."""
+    length = len(passphrase.reveal())
+    return f"it has {length} characters, and {MIN_LENGTH} are the least" if length < MIN_LENGTH else ""
 
 
 def seal(data: bytes, passphrase: Passphrase, source: str, room: Room) -> bytes:

@@ -31,16 +31,12 @@ class Sealing(StrEnum):
     IDENTITY = "identity"
 
 
-def seal_keys(
-    folder: Path, keys: Mapping[str, PrivateKey], secrets: Secrets, *, called: str | None = None
-) -> Sealing:
+def seal_keys(folder: Path, keys: Mapping[str, PrivateKey], secret: Passphrase | AgeIdentity) -> Sealing:
     """Write each key to ``folder``/STEM.key.age, which must not exist; what they are sealed with.
 
-    A person who is asked for a passphrase is told what it is for by ``called``, or by stems and folder. One
-    secret for all, as `Secrets.for_sealing` finds it. Raises `AlreadyThere`, `Unavailable` (memory,
-    disk), and what looking for the secret raises.
+    One secret for all, as `Secrets.for_sealing` finds it. Raises `AlreadyThere`, `Unavailable` (memory,
+    disk), `BadInput` where the identity is none.
     """
-    secret = secrets.for_sealing(called or f"{' and '.join(keys)} in {folder}")
     plain = [(_sealed(folder, stem), private_pem(key)) for stem, key in keys.items()]
     if isinstance(secret, AgeIdentity):
         sealed = [identities.seal(data, secret) for _, data in plain]
@@ -80,10 +76,12 @@ def open_key(folder: Path, stem: str, secrets: Secrets) -> PrivateKey:
     return open_keys(folder, (stem,), secrets)[0]
 
 
-def open_keys(folder: Path, stems: Sequence[str], secrets: Secrets) -> tuple[PrivateKey, ...]:
+def open_keys(
+    folder: Path, stems: Sequence[str], secrets: Secrets, *, called: str | None = None
+) -> tuple[PrivateKey, ...]:
     """The keys, in the order of ``stems``; a passphrase is looked for once, for all that need it.
 
-    Raises `NotThere` where a key is missing, `Unavailable` where memory or the secret is, `BadInput` where
+    A person who is asked for it is told what it is of by ``called``, or by stems and folder. Raises `NotThere` where a key is missing, `Unavailable` where memory or the secret is, `BadInput` where
     the secret is the wrong one or a file is damaged.
     """
     sealings = {stem: sealing_of(folder, stem) for stem in stems}

@@ -104,7 +104,7 @@ def test_an_unsealed_key_outside_dev(practice: Practice, sealed: Secrets) -> Non
     (folder / "issuing.key.age").unlink()
 
     def seal() -> None:  # what `age -p` does, which wants a terminal
-        seal_keys(folder, {"issuing": key}, sealed)
+        seal_keys(folder, {"issuing": key}, sealed.for_sealing("it"))
         (folder / "issuing.key").unlink()
 
     practice.healed("ca-key-unsealed", home=HOME, play=by(seal))

@@ -72,11 +72,13 @@ def init(
     check_sealing(place.environment, sealed=not no_passphrase)
     config = _configuration(place.environment, org, trust_domain, public_url, key_type)
     secrets = None if no_passphrase else secrets_from(passphrase_file)
-    found(home, config, secrets, actor=actor())
+    warning = found(home, config, secrets, actor=actor())
     charter = read_charter(home, place.environment)
     say(headline(charter))
     done(f"root and issuing CA of {config.trust_domain} are made, with both revocation lists")
     _describe(charter)
+    if warning:
+        warn(warning)
     if no_passphrase:
         warn(f"the CA keys lie UNSEALED in {charter.folder}: for tests on this machine, never for more")
     _what_next(place, charter)

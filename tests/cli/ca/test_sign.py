@@ -15,6 +15,7 @@ from keystead.pki.certificates import host_names, identity_of, load_certificate,
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import KeyType, generate, private_pem
 from keystead.pki.names import TrustDomain
+from keystead.pki.revocation import load_crls
 from tests.cli.conftest import Keystead
 from tests.pki.makers import SERVER, Ca, csr_pem, hand_made, key
 
@@ -337,3 +338,21 @@ def test_a_replaced_certificate_is_shown_before(keystead: Keystead, inbox: Path)
     said = keystead("ca", "sign", inbox, "--replace", stdin="y\n")
     assert said.code == 0
     assert "which is revoked at once" in said.out.partition("Sign it?")[0]
+
+
+def test_a_replacement_that_was_cut_short_before_its_list_is_published_by_the_same_again(
+    keystead: Keystead, inbox: Path, home: Path
+) -> None:
+    keystead("ca", "sign", inbox)
+    old = load_certificate((inbox / "alice.crt").read_bytes(), "alice.crt")
+    published = home / "dev" / "crl.pem"
+    without = published.read_bytes()
+    (inbox / "alice.csr").write_bytes(csr_pem("alice", signer=key("alice-2")))
+    assert keystead("ca", "sign", inbox, "--replace").code == 0
+    published.write_bytes(without)
+    (inbox / "alice.crt").unlink()
+    assert keystead("ca", "sign", inbox, "--replace").code == 0
+    for path in (published, inbox / "crl.pem"):
+        assert {entry.serial_number for crl in load_crls(path.read_bytes(), str(path)) for entry in crl} == {
+            old.serial_number
+        }

@@ -17,8 +17,8 @@ from keystead.ca import inbox
 from keystead.ca.authority import batch
 from keystead.ca.authority.bench import Bench, LocalBench, forked_bench
 from keystead.ca.authority.decide import Granted
-from keystead.ca.authority.model import Authority, Charter, Outcome, Rejected, Signed, Submission
-from keystead.ca.authority.publish import publish
+from keystead.ca.authority.model import Authority, Charter, Outcome, Rejected, Repeated, Signed, Submission
+from keystead.ca.authority.publish import is_behind, publish
 from keystead.ca.authority.submit import asked_profile, audit_refusals, examine
 from keystead.ca.founding import UNSEALED_ENVIRONMENT
 from keystead.ca.handout import Counter, check_place
@@ -138,10 +138,17 @@ def _opened(
 def _telling_the_world(
     authority: Authority, issuer: Callable[[], Issuer], groups: Iterable[list[Outcome]]
 ) -> Iterator[list[Outcome]]:
-    """The groups as they come; what was revoked for them stands in the CRL before they are handed out."""
+    """The groups as they come; what was revoked for them stands in the CRL before they are handed out.
+
+    What comes again may have been signed by a run that was cut short before it had published.
+    """
+    has_looked = False
     for group in groups:
-        if any(isinstance(outcome, Signed) and outcome.replaced for outcome in group):
+        has_replaced = any(isinstance(outcome, Signed) and outcome.replaced for outcome in group)
+        comes_again = any(isinstance(outcome, Repeated) for outcome in group)
+        if has_replaced or (comes_again and not has_looked and is_behind(authority)):
             publish(authority, [issuer()])
+        has_looked |= comes_again
         yield group
 
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import re
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from keystead.pki import csr
 from tests.cli.conftest import Keystead
+from tests.subscriber.throwaway_ca import ThrowawayCa
 
 
 def test_it_ends_with_what_to_type_on_both_machines(keystead: Keystead) -> None:
@@ -76,6 +79,24 @@ def test_a_second_time_it_refuses(keystead: Keystead) -> None:
     assert refused.code == 1
     assert "certs/alice.key is there" in refused.err
     assert "mend:" in refused.err
+
+
+def test_where_a_good_certificate_is_in_the_way_a_renewal_is_offered(keystead: Keystead, alice: Path) -> None:
+    refused = keystead("csr", "alice")
+    assert "  mend: renew its certificate: keystead csr alice --renew --dir certs;" in refused.err
+
+
+def test_where_the_certificate_has_ended_what_is_offered_works(
+    keystead: Keystead, alice: Path, ca: ThrowawayCa
+) -> None:
+    ended = ca.sign((alice / "alice.csr").read_bytes(), now=datetime.now(UTC) - timedelta(days=40))
+    (alice / "alice.crt").write_bytes(ca.chain_pem(ended))
+    refused = keystead("csr", "alice")
+    assert "--renew" not in refused.err
+    (offered,) = re.findall(r"with a new key: (mkdir .*?);", refused.err)
+    aside, _, again = offered.rpartition(" && keystead ")
+    subprocess.run(["bash", "-c", aside], check=True)
+    assert keystead(*again.split()).code == 0
 
 
 def test_a_renewal_names_environment_and_no_profile(keystead: Keystead, alice: Path) -> None:

@@ -44,6 +44,10 @@ def test_a_revocation_list_expires_too(keystead: Keystead, alice: Path) -> None:
     assert due == {"certificate", "revocation list"}
 
 
+def test_the_ca_s_command_names_the_environment_of_the_folder(keystead: Keystead, alice: Path) -> None:
+    assert "keystead ca crl --env dev --out crl.pem" in keystead("status", "--within", "91d").out
+
+
 def test_soonest_comes_first(keystead: Keystead, alice: Path, home: Path) -> None:
     found = json.loads(keystead("status", "--home", home, "--json").out)["expires"]
     assert [entry["ends"] for entry in found] == sorted(entry["ends"] for entry in found)

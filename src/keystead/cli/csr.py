@@ -25,7 +25,7 @@ _CA = "on the CA's machine"
 @click.option(
     "--profile",
     type=click.Choice([role.value for role in Role]),
-    help="What the certificate is for.  [default: client]",
+    help="What the certificate is for; an operator asks as a client.  [default: client]",
 )
 @click.option(
     "--san",

@@ -42,6 +42,8 @@ def doctor(ctx: click.Context, url: str | None, folder: Path, home: Path, as_jso
     own = Folder(folder)
     if ctx.get_parameter_source("folder") is ParameterSource.COMMANDLINE:
         own.require()
+    if ctx.get_parameter_source("home") is ParameterSource.COMMANDLINE:
+        _require_home(home)
     diagnosis = Diagnosis.of(_examined(own, home.expanduser(), address))
     if not diagnosis.outcomes:
         raise NotThere(
@@ -63,6 +65,15 @@ def _examined(folder: Folder, home: Path, address: ServerAddress | None) -> Iter
         yield from examination.of_home(home, system_clock)
     if address is not None:
         yield from examination.of_server(address, folder, system_clock)
+
+
+def _require_home(home: Path) -> None:
+    if not examination.has_home(home.expanduser()):
+        raise NotThere(
+            f"there is no CA in {home}",
+            why="a CA's home has a folder for each environment, with its ca.toml",
+            mend="name the right one (--home DIR), or make a CA there: keystead ca init --home DIR",
+        )
 
 
 def _tell(diagnosis: Diagnosis) -> None:

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from keystead.cli import options, say
 from keystead.errors import NotThere
 from keystead.machine.clock import system_clock
-from keystead.pki.expiry import in_words, parse_lifetime, when
+from keystead.pki.expiry import in_words, parse_lifetime, stamp, when
 from keystead.subscriber.layout import Folder
 from keystead.watch.expiry import Expiry, in_folder, in_home
 from keystead.watch.status import Status, assess, mend
@@ -93,7 +93,7 @@ def _as_json(state: Status) -> dict[str, object]:
                 "kind": str(entry.kind),
                 "whose": entry.whose,
                 "environment": entry.environment or None,
-                "ends": entry.ends.isoformat(),
+                "ends": stamp(entry.ends),
                 "due": entry in state.due,
                 "notice": entry in state.noticed,
             }

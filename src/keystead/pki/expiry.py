@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from keystead.errors import WrongUsage
 
@@ -51,6 +51,11 @@ def in_words(span: timedelta) -> str:
     unit, size = next(((u, s) for u, s in _SECONDS.items() if seconds >= s), ("s", 1))
     count = seconds // size
     return f"{count} {_UNITS[unit].removesuffix('s') if count == 1 else _UNITS[unit]}"
+
+
+def stamp(moment: datetime) -> str:
+    """A moment for machines (RFC 3339), to the second, in UTC: ``2026-11-24T23:01:07Z``."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def when(moment: datetime) -> str:

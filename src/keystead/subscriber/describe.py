@@ -24,7 +24,7 @@ from keystead.pki.certificates import (
     trust_domain_of_ca,
 )
 from keystead.pki.csr import CertificateRequest
-from keystead.pki.expiry import in_words, when
+from keystead.pki.expiry import in_words, stamp, when
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import describe as key_type
 from keystead.pki.revocation import crl_number, next_update
@@ -73,8 +73,8 @@ def certificate(found: x509.Certificate, now: datetime) -> Description:
         _text("subject", "subject", found.subject.rfc4514_string()),
         _text("issuer", "issuer", found.issuer.rfc4514_string()),
         _text("serial", "serial", serial_hex(found.serial_number)),
-        Line("not_before", start.isoformat(), "good from", when(start)),
-        Line("not_after", end.isoformat(), "good until", _end(end, now)),
+        Line("not_before", stamp(start), "good from", when(start)),
+        Line("not_after", stamp(end), "good until", _end(end, now)),
         _list("purposes", "good for", "a CA" if authority else "", _purposes(extended_key_usages(found))),
         *([_list("host_names", "covers", "", names)] if names else []),
         *_key_lines(found.public_key()),
@@ -115,8 +115,8 @@ def revocation_list(found: x509.CertificateRevocationList, now: datetime) -> Des
     lines = [
         _text("issuer", "issuer", found.issuer.rfc4514_string()),
         Line("number", crl_number(found), "number", str(crl_number(found))),
-        Line("this_update", found.last_update_utc.isoformat(), "made", when(found.last_update_utc)),
-        Line("next_update", due.isoformat(), "good until", _end(due, now)),
+        Line("this_update", stamp(found.last_update_utc), "made", when(found.last_update_utc)),
+        Line("next_update", stamp(due), "good until", _end(due, now)),
         Line("revoked", entries, "revoked", f"{len(entries)}" + (f": {shown}" if shown else "")),
         *([Line("more", more, "", f"and {more} more")] if more > 0 else []),
     ]

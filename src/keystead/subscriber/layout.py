@@ -53,7 +53,7 @@ class Files:
         """What a person types to begin anew without losing anything."""
         there = [str(path) for path in (self.key, self.csr, self.certificate) if path.exists()]
         aside = shlex.quote(str(self.folder / "old"))
-        return f"mkdir -p -m 700 {aside} && mv {shlex.join(there)} {aside}/"
+        return f"mkdir -p -m 700 {aside} && mv --backup=numbered {shlex.join(there)} {aside}/"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ Not here: following a certificate that is good (`renewal`), and the CA's answer 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from keystead.errors import AlreadyThere
+from keystead.machine.clock import Clock, system_clock
 from keystead.machine.folders import make_private_folder
 from keystead.machine.locks import hold
 from keystead.pki.keys import KeyType, PrivateKey, generate
@@ -19,7 +21,13 @@ from keystead.subscriber.sending import Content, MadeRequest, Sending
 
 
 def request(
-    folder: Folder, name: str, role: Role, sans: HostNames, key_type: KeyType = KeyType.P256
+    folder: Folder,
+    name: str,
+    role: Role,
+    sans: HostNames,
+    key_type: KeyType = KeyType.P256,
+    *,
+    clock: Clock = system_clock,
 ) -> MadeRequest:
     """Make ``NAME.key`` and ``NAME.csr`` in ``folder``, which is made where missing.
 
@@ -30,12 +38,12 @@ def request(
     content = Content(name, frozenset({role.purpose}), sans)
     make_private_folder(folder.path)
     with hold(folder.lock, f"keystead csr {name}"):
-        key = _left_behind(files)
+        key = _left_behind(files, clock)
         made = Sending(files, files.key, key or generate(key_type), key is None)
         return made.send(content, renewed=None)
 
 
-def _left_behind(files: Files) -> PrivateKey | None:
+def _left_behind(files: Files, clock: Clock) -> PrivateKey | None:
     """The key of a run that was cut short before its CSR; None where nothing is there."""
     if not files.key.exists():
         if files.csr.exists():
@@ -46,20 +54,21 @@ def _left_behind(files: Files) -> PrivateKey | None:
             )
         return None
     if files.csr.exists() or files.certificate.exists():
-        raise _key_in_the_way(files)
+        raise _key_in_the_way(files, clock())
     return certifiable_key(files.key)
 
 
-def _key_in_the_way(files: Files) -> AlreadyThere:
-    again = f"keystead csr {files.name} --dir {files.folder}"
+def _key_in_the_way(files: Files, now: datetime) -> AlreadyThere:
     if files.certificate.exists():
-        mend = f"renew its certificate: {again} --renew"
+        from keystead.subscriber.anew import following  # noqa: PLC0415  only who is in the way pays for it
+
+        mend = following(files, now)
     else:
         mend = f"send the CSR that it has, {files.csr}, to the CA"
     return AlreadyThere(
         f"{files.key} is there, and a key is never overwritten",
         why="what was encrypted to it or certified for it would be lost",
-        mend=f"{mend}; or choose another name; or, for a new key: {files.put_aside} && {again}",
+        mend=f"{mend}; or choose another name; or put them aside first: {files.put_aside}",
     )
 
 

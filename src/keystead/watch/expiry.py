@@ -6,7 +6,7 @@ Not here: printing it, and what else may be wrong (a later `doctor`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,12 @@ from cryptography import x509
 from keystead.errors import KeysteadError
 from keystead.machine.files import read_bounded
 from keystead.machine.oserrors import told
-from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, common_name, load_certificates
+from keystead.pki.certificates import (
+    MAX_CERTIFICATE_OCTETS,
+    common_name,
+    load_certificates,
+    trust_domain_of_ca,
+)
 from keystead.pki.revocation import next_update
 from keystead.subscriber.anew import asking_anew
 from keystead.subscriber.folder import read_crls
@@ -42,8 +47,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """One thing that ends: in which file, whose, and when. ``environment`` is "" in a subscriber's folder.
+    """One thing that ends: in which file, whose, and when.
 
+    ``environment`` is "" in a subscriber's folder, where ``elsewhere`` is that of the CA, if it is known.
     ``anew`` is what a subscriber types to ask for another in its place once it has ended.
     """
 
@@ -53,6 +59,7 @@ class Expiry:
     ends: datetime
     environment: str = ""
     anew: str = ""
+    elsewhere: str = ""
 
     def is_due(self, now: datetime, within: timedelta) -> bool:
         """Whether it ends within that span, or has ended."""
@@ -83,9 +90,10 @@ def in_folder(folder: Folder) -> tuple[Finding, ...]:
         if not folder.path.is_dir():
             return ()
     folder.require()
-    anchors = list(_certificates(folder.ca, Kind.CA))
     leaves = [finding for files in _certified(folder) for finding in _first_certificate(files)]
-    return (*leaves, *anchors, *_lists(folder.crl, _root_names(folder.ca)))
+    issued = (*_certificates(folder.ca, Kind.CA), *_lists(folder.crl, _root_names(folder.ca)))
+    elsewhere = _environment_of(folder.ca)
+    return (*leaves, *(_issued_in(elsewhere, finding) for finding in issued))
 
 
 def in_home(home: Path) -> tuple[Finding, ...]:
@@ -146,6 +154,17 @@ def _lists(path: Path, root_names: Iterable[x509.Name], environment: str = "") -
     for crl in found:
         kind = Kind.ROOT_LIST if crl.issuer in roots else Kind.ISSUING_LIST
         yield Expiry(path, kind, _common_name(crl.issuer), next_update(crl), environment)
+
+
+def _issued_in(environment: str, finding: Finding) -> Finding:
+    return replace(finding, elsewhere=environment) if isinstance(finding, Expiry) else finding
+
+
+def _environment_of(anchors: Path) -> str:
+    try:
+        return trust_domain_of_ca(_load(anchors)[0]).environment
+    except KeysteadError:
+        return ""
 
 
 def _root_names(path: Path) -> tuple[x509.Name, ...]:

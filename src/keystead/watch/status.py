@@ -52,7 +52,8 @@ def assess(findings: Iterable[Finding], now: datetime, within: timedelta) -> Sta
 
 def mend(entry: Expiry, now: datetime) -> tuple[str, str]:
     """Where, and what is typed there, before (or after) ``entry`` ends."""
-    environment = f" --env {entry.environment}" if entry.environment else ""
+    of = entry.environment or entry.elsewhere
+    environment = f" --env {of}" if of else ""
     if entry.kind is Kind.SUBSCRIBER:
         if entry.ends <= now:
             return "here", entry.anew
@@ -64,7 +65,7 @@ def mend(entry: Expiry, now: datetime) -> tuple[str, str]:
         )
     if entry.environment:
         return "here", f"keystead ca crl{environment}"
-    return _CA, f"keystead ca crl --out crl.pem   (then put it here: {entry.path})"
+    return _CA, f"keystead ca crl{environment} --out crl.pem   (then put it here: {entry.path})"
 
 
 _CA = "on the CA's machine"

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final, Self
 
 from keystead.errors import BadInput, KeysteadError
+from keystead.pki.expiry import stamp
 from keystead.pki.names import Identity
 
 PATH: Final = "/whoami"
@@ -36,7 +37,7 @@ class Caller:
                 "profile": self.identity.profile,
                 "name": self.identity.name,
                 "serial": self.serial,
-                "not_after": self.not_after.isoformat(),
+                "not_after": stamp(self.not_after),
             }
         ).encode("ascii")
 

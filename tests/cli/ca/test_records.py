@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,17 @@ def test_what_was_issued_is_listed(keystead: Keystead, alice: str) -> None:
     assert state(keystead) == [("alice", "good")]
 
 
+@pytest.mark.parametrize("words", [("--name", "nobody"), ("--profile", "server"), ("--state", "revoked")])
+def test_where_nothing_fits_no_empty_table_is_shown(
+    keystead: Keystead, alice: str, words: tuple[str, str]
+) -> None:
+    said = keystead("ca", "list", *words)
+    assert said.code == 0
+    assert "none that was issued here fits" in said.out
+    assert "serial" not in said.out
+    assert json.loads(keystead("ca", "list", *words, "--json").out) == []
+
+
 @pytest.mark.parametrize("by", ["alice", "client/alice", "serial"])
 def test_one_certificate_is_shown_in_full(keystead: Keystead, alice: str, by: str) -> None:
     said = keystead("ca", "show", alice if by == "serial" else by)
@@ -40,6 +52,8 @@ def test_one_certificate_is_shown_in_full(keystead: Keystead, alice: str, by: st
         assert part in said.out
     (record,) = json.loads(keystead("ca", "show", alice, "--json").out)
     assert record["serial"] == alice
+    assert record["not_after"].endswith("Z")
+    assert datetime.fromisoformat(record["not_after"]) > datetime.now(UTC)
 
 
 def test_a_certificate_is_shown_as_pem(keystead: Keystead, alice: str) -> None:
@@ -81,10 +95,33 @@ def test_a_foreign_certificate_is_not_revoked(keystead: Keystead, alice: str, tm
     assert state(keystead) == [("alice", "good")]
 
 
-def test_a_reason_that_there_is_not_is_wrong_usage(keystead: Keystead, alice: str) -> None:
-    said = keystead("ca", "revoke", "alice", "--reason", "lost")
+@pytest.mark.parametrize("words", [("--reason", "lost"), ()])
+def test_a_reason_that_there_is_not_is_wrong_usage_and_the_reasons_are_listed(
+    keystead: Keystead, alice: str, words: tuple[str, ...]
+) -> None:
+    said = keystead("ca", "revoke", "alice", *words)
     assert said.code == 2
     assert "keyCompromise" in said.err
+    assert "cessationOfOperation" in said.err
+    assert state(keystead) == [("alice", "good")]
+
+
+@pytest.mark.parametrize("word", ["alice", "client/alice"])
+def test_a_name_is_never_taken_for_a_file_that_is_called_like_it(
+    keystead: Keystead, alice: str, tmp_path: Path, word: str
+) -> None:
+    (tmp_path / "client").mkdir()
+    (tmp_path / word).write_text("no certificate")
+    assert keystead("ca", "revoke", word, "--reason", "superseded").code == 0
+    assert state(keystead) == [("alice", "revoked")]
+
+
+def test_a_file_of_any_name_is_taken_where_its_place_is_spelled(
+    keystead: Keystead, alice: str, tmp_path: Path
+) -> None:
+    (tmp_path / "alice.crt").rename(tmp_path / "old")
+    assert keystead("ca", "revoke", "./old", "--reason", "superseded").code == 0
+    assert state(keystead) == [("alice", "revoked")]
 
 
 def test_a_revocation_is_recorded_even_where_the_key_is_not_at_hand(

@@ -209,7 +209,7 @@ def test_who_one_is_comes_from_the_peer(server: Any) -> None:
         "profile": "client",
         "name": "alice",
         "serial": "1f",
-        "not_after": "2030-01-01T00:00:00+00:00",
+        "not_after": "2030-01-01T00:00:00Z",
     }
 
 

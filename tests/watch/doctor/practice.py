@@ -116,8 +116,9 @@ class Practice:
     def examine(self, *words: str, home: str = "none") -> tuple[Finding, ...]:
         """What ``keystead doctor`` finds; its exit code must say the same."""
         self.patch.chdir(self.here)
-        arguments = ["doctor", *words, "--home", home, "--json"]
-        result = CliRunner().invoke(cli, arguments, standalone_mode=False)
+        environment = {"KEYSTEAD_HOME": home}  # as an option it would have to be there
+        arguments = ["doctor", *words, "--json"]
+        result = CliRunner(env=environment).invoke(cli, arguments, standalone_mode=False)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         findings = tuple(

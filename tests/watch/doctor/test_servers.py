@@ -253,6 +253,12 @@ def test_a_server_s_end(practice: Practice, web: Path, days: int, code: str) -> 
     silent_at(practice, web)
 
 
+def test_a_server_that_is_not_valid_yet(practice: Practice, web: Path) -> None:
+    found = _seen_at(practice, web, datetime.now(UTC) - timedelta(days=1))
+    assert "server-not-yet-valid" in found
+    silent_at(practice, web)
+
+
 @pytest.mark.parametrize("minutes", [-4, 10])
 def test_the_clock_is_compared_with_the_server_s(practice: Practice, web: Path, minutes: int) -> None:
     found = _seen_at(practice, web, system_clock() + timedelta(minutes=minutes))

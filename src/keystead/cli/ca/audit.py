@@ -12,7 +12,7 @@ from keystead.cli import options
 from keystead.cli.ca.group import Place, actor, headline, placed
 from keystead.cli.say import done, next_steps, note, print_json, say, table, warn
 from keystead.machine.clock import system_clock
-from keystead.pki.expiry import when
+from keystead.pki.expiry import stamp, when
 
 
 @click.command("audit")
@@ -40,7 +40,7 @@ def audit(place: Place, last: int, accept_clock: bool, as_json: bool) -> None:
             {
                 "entries": verified.size,
                 "root": verified.root.hex(),
-                "newest": verified.newest.isoformat() if verified.newest else None,
+                "newest": stamp(verified.newest) if verified.newest else None,
                 "crl_is_behind": behind,
                 "last": [_as_json(numbered) for numbered in shown],
             }
@@ -74,7 +74,7 @@ def _as_json(numbered: Numbered) -> dict[str, str | int]:
     entry = numbered.entry
     return {
         "number": numbered.seq,
-        "when": entry.when.isoformat(),
+        "when": stamp(entry.when),
         "who": entry.who,
         "what": entry.what,
         "result": entry.result,

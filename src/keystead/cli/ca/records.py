@@ -19,7 +19,7 @@ from keystead.cli.ca.group import Place, actor, headline, placed
 from keystead.cli.say import fields, next_steps, note, print_json, say, table
 from keystead.machine.clock import system_clock
 from keystead.pki.certificates import to_pem
-from keystead.pki.expiry import in_words, when
+from keystead.pki.expiry import in_words, stamp, when
 from keystead.pki.fingerprints import Fingerprint
 
 PAGE = 500
@@ -48,6 +48,10 @@ def list_certificates(
         print_json([_as_json(record, now) for record in found])
         return
     say(headline(charter))
+    if not found:
+        say("none that was issued here fits: look at all, without --name, --profile and --state")
+        next_steps(("all of them", place.command("list")))
+        return
     table(
         ("identity", "serial", "until", "state"),
         [
@@ -147,12 +151,12 @@ def _as_json(record: Recorded, now: datetime) -> dict[str, Any]:
         "name": certificate.name,
         "serial": certificate.serial,
         "hosts": list(certificate.sans),
-        "not_before": certificate.not_before.isoformat(),
-        "not_after": certificate.not_after.isoformat(),
-        "issued_at": certificate.issued_at.isoformat(),
+        "not_before": stamp(certificate.not_before),
+        "not_after": stamp(certificate.not_after),
+        "issued_at": stamp(certificate.issued_at),
         "key_fingerprint": certificate.key_fingerprint,
         "renews": certificate.renews,
         "state": "revoked" if revocation else "expired" if certificate.not_after <= now else "good",
-        "revoked_at": revocation.revoked_at.isoformat() if revocation else None,
+        "revoked_at": stamp(revocation.revoked_at) if revocation else None,
         "reason": revocation.reason if revocation else None,
     }

@@ -15,7 +15,7 @@ from keystead.ca.inventory.rows import Recorded
 from keystead.cli import options
 from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
 from keystead.cli.say import done, fail, fields, next_steps, note, say, warn
-from keystead.errors import KeysteadError
+from keystead.errors import KeysteadError, WrongUsage
 from keystead.machine.clock import system_clock
 from keystead.machine.files import PUBLIC, read_bounded, write_atomic
 from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, common_name, load_certificate
@@ -23,19 +23,30 @@ from keystead.pki.expiry import in_words
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.revocation import MAX_CRL_OCTETS, REASONS, crl_number, next_update, parse_reason
 
+_SUFFIXES = frozenset({".crt", ".pem", ".cer", ".der"})
+_PLACES = ("/", "./", "../")
+"""What is a FILE; a NAME is never taken for one, whatever lies in the folder, and client/alice is one."""
+
 
 @click.command("revoke")
 @placed
 @click.argument("word", metavar="NAME|SERIAL|FILE")
-@click.option("--reason", required=True, metavar="R", help=f"One of {', '.join(REASONS)}.")
+@click.option("--reason", metavar="R", help=f"One of {', '.join(REASONS)}.  [required]")
 @options.passphrase_file
-def revoke(place: Place, word: str, reason: str, passphrase_file: Path | None) -> None:
+def revoke(place: Place, word: str, reason: str | None, passphrase_file: Path | None) -> None:
     """End certificates before their time, and publish the list that says so.
 
-    A NAME ends all of its certificates that are good; a SERIAL or certificate FILE that one. keyCompromise
-    ends all of the key, and what was renewed from it, and bars the key for ever. It is recorded even where
-    the CA key is not at hand: the list follows with `ca crl`.
+    A NAME ends all of its certificates that are good; a SERIAL or certificate FILE that one. FILE is what
+    ends in .crt, .pem, .cer or .der, or begins with ./ or /. keyCompromise ends all of the key, and what was
+    renewed from it, and bars the key for ever. It is recorded even where the CA key is not at hand: the list
+    follows with `ca crl`.
     """
+    if reason is None:
+        raise WrongUsage(
+            "a revocation needs its reason",
+            why="it stands in the revocation list, and keyCompromise ends more than the certificate",
+            mend=f"add --reason R, R being one of {', '.join(REASONS)}",
+        )
     why = parse_reason(reason)
     charter = read_charter(Home(place.home), place.environment)
     say(headline(charter))
@@ -57,7 +68,7 @@ def revoke(place: Place, word: str, reason: str, passphrase_file: Path | None) -
 
 def _targets(authority: Authority, word: str) -> tuple[Recorded, ...]:
     path = Path(word)
-    if path.is_file():
+    if word.startswith(_PLACES) or (path.suffix in _SUFFIXES and path.is_file()):
         certificate = load_certificate(read_bounded(path, MAX_CERTIFICATE_OCTETS), word)
         return (by_certificate(authority, certificate),)
     found = find(authority, word)

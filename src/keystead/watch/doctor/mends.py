@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import shlex
 
+from keystead.subscriber.anew import making_anew
+from keystead.subscriber.layout import Files
+from keystead.subscriber.roles import Role
 from keystead.watch.doctor.checks import Mend, Seen
 from keystead.watch.doctor.outcomes import HERE, Step
 
@@ -45,17 +48,9 @@ def signed_again(seen: Seen) -> tuple[Step, ...]:
 
 def anew(seen: Seen) -> tuple[Step, ...]:
     """A new key in the place of the old, which is put aside."""
-    folder, files = (
-        _quoted(seen.folder),
-        " ".join(
-            _quoted(seen.folder / f"{seen.name}.{suffix}")
-            for suffix in ("key", "csr", "crt")
-            if (seen.folder / f"{seen.name}.{suffix}").exists()
-        ),
-    )
-    aside = f"mkdir -p -m 700 {folder}/old && mv --backup=numbered {files} {folder}/old/"
+    role = Role.SERVER if seen.profile == "server" else Role.CLIENT
     return (
-        Step(HERE, f"{aside} && {_csr(seen)}"),
+        Step(HERE, making_anew(Files(seen.folder, seen.name), role, seen.hosts)),
         _signing(seen, " --replace"),
         _install(seen),
     )
@@ -94,12 +89,6 @@ def fresh_lists(seen: Seen) -> tuple[Step, ...]:
         Step(AT_CA, seen.fill_command("keystead ca crl --out crl.pem{env}")),
         Step(f"{HERE}, with its crl.pem", seen.fill_command("install -m 644 crl.pem {path}")),
     )
-
-
-def _csr(seen: Seen) -> str:
-    server = " --profile server" if seen.profile == "server" else ""
-    sans = "".join(f" --san {shlex.quote(host)}" for host in seen.hosts)
-    return f"keystead csr {seen.name}{server}{sans} --dir {_quoted(seen.folder)}"
 
 
 def _signing(seen: Seen, options: str = "") -> Step:

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from keystead.errors import Refused
 from keystead.pki.facts import Repetition, Wishes, wishes_digest
-from keystead.pki.names import HostNames
+from keystead.pki.names import HostNames, Identity
 from tests.pki.makers import (
     DAY,
     SERVER,
@@ -53,6 +54,19 @@ def test_a_key_that_is_live_for_another_identity_is_refused() -> None:
     bobs = recorded(identity("bob"))
     known = facts(of_key=bobs)
     assert refusals(request(), Wishes(may_reissue=True, may_replace=True), known) == ["key-in-use"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "mend"),
+    [
+        (identity("alice", "server"), "if server/alice is meant: --profile server; else make a key for each"),
+        (identity("bob"), "make a key for each: keystead csr NAME"),
+    ],
+)
+def test_where_only_the_profile_differs_the_mend_names_it(owner: Identity, mend: str) -> None:
+    with pytest.raises(Refused) as refused:
+        decide(request(), known=facts(of_key=recorded(owner)))
+    assert refused.value.mend.startswith(mend)
 
 
 @pytest.mark.parametrize("ended", [{"revoked": "superseded"}, {"age": 31 * DAY}], ids=["revoked", "expired"])

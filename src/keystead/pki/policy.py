@@ -282,12 +282,14 @@ def _liveness(q: _Question) -> Iterator[Violation]:
 
 def _one_owner(q: _Question) -> Iterator[Violation]:
     owner = q.facts.of_key
-    if owner is not None and owner.identity != q.identity and owner.is_good(q.now):
-        yield Violation(
-            "key-in-use",
-            f"its key is live for {owner.identity} ({owner.serial}), and would be for {q.identity} too",
-            "each identity has a key of its own: make one with keystead csr NAME",
-        )
+    if owner is None or owner.identity == q.identity or not owner.is_good(q.now):
+        return
+    meant = f"if {owner.identity} is meant: --profile {owner.identity.profile}; else "
+    yield Violation(
+        "key-in-use",
+        f"its key is live for {owner.identity} ({owner.serial}), and would be for {q.identity} too",
+        f"{meant if owner.identity.name == q.identity.name else ''}make a key for each: keystead csr NAME",
+    )
 
 
 def _repetition(q: _Question) -> Iterator[Violation]:

@@ -29,18 +29,29 @@ BLOCK: Final = 256 * 1024
 _STATUS: Final[Mapping[str, int]] = MappingProxyType(
     {
         "bad-file-name": 400,
+        "bad-tus-field": 400,
+        "bad-checksum": 400,
         "bad-digest": 400,
         "digest-mismatch": 400,
         "partial-upload": 400,
         "no-such-file": 404,
+        "no-such-upload": 404,
+        "offset-conflict": 409,
         "precondition-failed": 412,
+        "tus-version": 412,
         "too-large": 413,
+        "beyond-length": 413,
         "content-encoding": 415,
+        "chunk-type": 415,
+        "upload-busy": 423,
+        "checksum-mismatch": 460,
+        "too-many-uploads": 507,
         "quota-used-up": 507,
         "disk-full": 507,
     }
 )
-"""The error's code → the status of the answer (RFC 9110, section 15; 507: RFC 4918, section 11.5)."""
+"""The error's code → the status of the answer (RFC 9110, section 15; 423 and 507: RFC 4918, section 11; 460:
+tus)."""
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -55,6 +66,10 @@ _AS_DATA: Final = {
     "cache-control": "private, no-cache",
     "accept-ranges": "bytes",
 }
+
+
+CLIENT_GONE: Final = Response(status_code=499)
+"""Nobody reads it; the access log says by it, as nginx does, that the client went away."""
 
 
 def problem(error: Problem, headers: Mapping[str, str] | None = None) -> Response:

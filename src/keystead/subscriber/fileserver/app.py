@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from keystead.errors import KeysteadError
 from keystead.subscriber.fileserver.answers import (
+    CLIENT_GONE,
     FileAnswer,
     as_json,
     on_disk_error,
@@ -35,25 +36,29 @@ from keystead.subscriber.fileserver.receiving import (
     wanted_digests,
 )
 from keystead.subscriber.fileserver.shelf import OpenFile, Shelf, Store
+from keystead.subscriber.fileserver.sweeping import sweeping
+from keystead.subscriber.fileserver.tus import METHODS, Tus
 from keystead.tls.peer import crls_of, peer_of
 from keystead.wire.files import PATH, Receipt, digest_field, etag_of, list_to_json, parse_file_name, target_of
 from keystead.wire.problems import Problem
+from keystead.wire.tus import PATH as TUS
 from keystead.wire.whoami import PATH as WHOAMI
 from keystead.wire.whoami import Caller
 
 _PREFIX = PATH.encode("ascii")
 
-_CLIENT_GONE = Response(status_code=499)
-"""Nobody reads it; the access log says by it, as nginx does, that the client went away."""
-
 
 def make_app(store: Store, limits: UploadLimits | None = None) -> Starlette:
     """The ASGI app over ``store``, to be served by keystead's door: each request's scope has its peer."""
-    files = Files(store, Ledger(limits or UploadLimits()))
+    ledger = Ledger(limits or UploadLimits())
+    files, tus = Files(store, ledger), Tus(store, ledger)
     app = Starlette(
+        lifespan=lambda _: sweeping(store.root, ledger.limits.expiry),
         routes=[
             Route(PATH, files.index, methods=["GET"]),
             Route(PATH + "{segment:path}", files.one, methods=list(files.verbs)),
+            Route(TUS, tus.all, methods=METHODS),
+            Route(TUS + "{segment:path}", tus.one, methods=METHODS),
             Route(WHOAMI, whoami, methods=["GET"]),
             Route("/crl.pem", crl, methods=["GET"]),
         ],
@@ -86,7 +91,7 @@ class Files:
         """All files of the caller."""
         async with self._listing:
             if await request.is_disconnected():
-                return _CLIENT_GONE
+                return CLIENT_GONE
             body = await asyncio.to_thread(lambda: list_to_json(self._shelf(request).entries()))
         return as_json(body, headers={"cache-control": "private, no-store"})
 
@@ -104,7 +109,8 @@ class Files:
 
     async def _take(self, shelf: Shelf, name: str, request: Request) -> Response:
         check_headers(request.headers)
-        wanted = wanted_digests(request.headers)
+        # Without an encoding both are of the same octets.
+        wanted = wanted_digests(request.headers, "repr-digest", "content-digest")
         conditions = Conditions.of(request.headers)
         with self._ledger.admission(shelf.folder) as admission:
             await asyncio.to_thread(shelf.prepare)
@@ -114,7 +120,7 @@ class Files:
                 try:
                     await receive_into(file, request.stream(), admission)
                 except ClientDisconnect:
-                    return _CLIENT_GONE
+                    return CLIENT_GONE
                 for digest in wanted:
                     file.check(digest)
                 is_new = await asyncio.to_thread(shelf.keep, file, name, conditions)

@@ -12,11 +12,21 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from typing import Final
+from typing import Final, Protocol
 
 _ATTRIBUTE: Final = "user.keystead.sha256"
 _REMEMBERED: Final = 10_000
 _BLOCK: Final = 1 << 20
+
+
+class Hash(Protocol):
+    """What `hashlib` makes: fed with octets, it gives their digest."""
+
+    def update(self, data: bytes, /) -> None:
+        """Feed it."""
+
+    def digest(self) -> bytes:
+        """The digest of all that it was fed with."""
 
 
 class Digests:
@@ -54,12 +64,18 @@ class Digests:
         return bytes.fromhex(digest.decode("ascii", "replace"))
 
     def _make(self, descriptor: int) -> bytes:
-        hasher, offset = hashlib.sha256(), 0
-        while block := os.pread(descriptor, _BLOCK, offset):
-            hasher.update(block)
-            offset += len(block)
-        self.remember(descriptor, hasher.digest())
-        return hasher.digest()
+        digest = hash_of(descriptor, os.fstat(descriptor).st_size).digest()
+        self.remember(descriptor, digest)
+        return digest
+
+
+def hash_of(descriptor: int, size: int) -> Hash:
+    """The SHA-256 of a file's first ``size`` octets, to go on with."""
+    hasher, offset = hashlib.sha256(), 0
+    while block := os.pread(descriptor, min(_BLOCK, size - offset), offset):
+        hasher.update(block)
+        offset += len(block)
+    return hasher
 
 
 def _stamp(descriptor: int) -> bytes:

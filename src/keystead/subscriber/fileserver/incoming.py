@@ -1,6 +1,7 @@
-"""A file while it is being received: under a hidden new name, hashed as it comes, gone unless it is kept.
+"""A file while it is being received: under a hidden name, hashed as it comes, not visible until it is kept.
 
-Not here: limits (`limits`), and under which name it is kept (`shelf`).
+Not here: limits (`limits`), under which name it is kept (`shelf`), and the parts that are gone on with in a
+later request (`resumable`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 
 from keystead.errors import BadInput
 from keystead.machine.files import PRIVATE
+from keystead.subscriber.fileserver.digests import Hash, hash_of
 
 _PREFIX: Final = ".incoming-"
 _TOKEN: Final = 8
@@ -26,16 +28,18 @@ _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class Incoming:
     """A file that is not visible yet. Blocks; methods may be called from any thread, one after another.
 
-    ``discard`` may come at any moment, also while another thread writes: what comes after it does nothing.
+    ``close`` and ``discard`` may come at any moment, also while another thread writes: what comes after them
+    does nothing. ``running`` is the hash of the ``size`` octets that are there; without it, they are read
+    again once their digest is wanted.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, descriptor: int, size: int = 0, running: Hash | None = None) -> None:
         self.path = path
-        self.size = 0
-        self.descriptor = os.open(path, _NEW, PRIVATE)
-        with suppress(OSError):  # some network file systems know no locks
-            fcntl.flock(self.descriptor, fcntl.LOCK_SH)  # so that another server's sweep leaves it alone
-        self._hash = hashlib.sha256()
+        self.size = size
+        self.descriptor = descriptor
+        self.also: tuple[Hash, ...] = ()
+        """What else is fed with the octets that are written."""
+        self._running = running
         self._lock = threading.Lock()
         self._is_open = True
 
@@ -45,15 +49,20 @@ class Incoming:
             if not self._is_open:
                 return
             for block in blocks:
-                self._hash.update(block)
+                if self._running is not None:
+                    self._running.update(block)
+                for hasher in self.also:
+                    hasher.update(block)
                 view = memoryview(block)
                 while view:
                     view = view[os.write(self.descriptor, view) :]
                 self.size += len(block)
 
     def digest(self) -> bytes:
-        """The SHA-256 of what was written."""
-        return self._hash.digest()
+        """The SHA-256 of all that is there."""
+        if self._running is None:
+            self._running = hash_of(self.descriptor, self.size)
+        return self._running.digest()
 
     def check(self, wanted: bytes) -> None:
         """Raise `BadInput` unless ``wanted`` is the digest."""
@@ -64,6 +73,13 @@ class Incoming:
                 mend="send it again; if that does not help, it changed while it was read",
                 code="digest-mismatch",
             )
+
+    def close(self) -> None:
+        """Let it go; what was written stays."""
+        with self._lock:
+            if self._is_open:
+                self._is_open = False
+                os.close(self.descriptor)
 
     def discard(self) -> None:
         """Remove it, unless it was kept."""
@@ -76,7 +92,11 @@ class Incoming:
 
 def begin(folder: Path) -> Incoming:
     """A new file in ``folder``, under a name that nobody asks for."""
-    return Incoming(folder / f"{_PREFIX}{secrets.token_hex(_TOKEN)}")
+    path = folder / f"{_PREFIX}{secrets.token_hex(_TOKEN)}"
+    descriptor = os.open(path, _NEW, PRIVATE)
+    with suppress(OSError):  # some network file systems know no locks
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # so that another server's sweep leaves it alone
+    return Incoming(path, descriptor, running=hashlib.sha256())
 
 
 def sweep(folder: Path) -> int:

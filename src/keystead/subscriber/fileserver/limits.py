@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from keystead.errors import Unavailable
+from keystead.subscriber.fileserver.states import reserved_octets
 
 GIB: Final = 1 << 30
 
@@ -25,11 +27,15 @@ _STEP: Final = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """In octets: one file, all files of an identity (None: no limit), and what stays free on the disk."""
+    """In octets: one file, all files of an identity (None: no limit), and what stays free on the disk.
+
+    ``expiry``: how long an upload that does not get on is kept.
+    """
 
     file: int = 16 * GIB
     quota: int | None = None
     spare: int = GIB
+    expiry: timedelta = timedelta(hours=24)
 
 
 def free_octets(folder: Path) -> int:
@@ -38,10 +44,10 @@ def free_octets(folder: Path) -> int:
 
 
 def used_octets(folder: Path) -> int:
-    """What the visible files of ``folder`` take."""
+    """What the visible files of ``folder`` take, and what its unfinished uploads will."""
     try:
         with os.scandir(folder) as found:
-            return sum(
+            return reserved_octets(folder) + sum(
                 entry.stat(follow_symlinks=False).st_size for entry in found if not entry.name.startswith(".")
             )
     except FileNotFoundError:
@@ -68,6 +74,16 @@ class Ledger:
             yield admission
         finally:
             self._release(folder, admission.promised)
+
+    def continuation(self, folder: Path, offset: int, length: int) -> Admission:
+        """The admission of the rest of an upload of ``length`` octets, which is counted as taken already.
+
+        Raises `Unavailable` where it is not taken any more.
+        """
+        admission = Admission(self, folder, offset, promised=length)
+        admission.check_size(length)
+        self.check_disk(folder, length - offset)
+        return admission
 
     def _release(self, folder: Path, octets: int) -> None:
         if self.limits.quota is None:
@@ -112,23 +128,23 @@ class Ledger:
 class Admission:
     """One upload's way through the limits: `expect` what is announced, `grow` by what comes."""
 
-    def __init__(self, ledger: Ledger, folder: Path) -> None:
+    def __init__(self, ledger: Ledger, folder: Path, received: int = 0, promised: int = 0) -> None:
         self._ledger = ledger
         self._folder = folder
-        self._received = 0
-        self._looked = 0
-        self.promised = 0
+        self._received = received
+        self._looked = received
+        self.promised = promised
 
     def expect(self, length: int) -> None:
         """Raise `Unavailable` where a file of ``length`` octets is not taken."""
-        self._check_size(length)
+        self.check_size(length)
         self._promise(length, length)
         self._ledger.check_disk(self._folder, length)
 
     def grow(self, octets: int) -> None:
         """Take ``octets`` more; raise `Unavailable` where that is too much."""
         self._received += octets
-        self._check_size(self._received)
+        self.check_size(self._received)
         lacking = self._received - self.promised
         if lacking > 0:
             self._promise(lacking, max(lacking, _STEP))
@@ -139,7 +155,8 @@ class Admission:
     def _promise(self, least: int, most: int) -> None:
         self.promised += self._ledger.promise(self._folder, least, most)
 
-    def _check_size(self, octets: int) -> None:
+    def check_size(self, octets: int) -> None:
+        """Raise `Unavailable` where a file of ``octets`` is too large."""
         if octets > self._ledger.limits.file:
             raise Unavailable(
                 "the file is too large",

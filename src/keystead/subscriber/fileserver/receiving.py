@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from keystead.errors import BadInput
 from keystead.subscriber.fileserver.answers import BLOCK
@@ -43,9 +44,8 @@ def announced_length(headers: Headers) -> int:
     return int(digits.lstrip("0") or "0")  # Python converts no more than 4,300 digits at once
 
 
-def wanted_digests(headers: Headers) -> tuple[bytes, ...]:
-    """The SHA-256s that the sender says it sends (RFC 9530); raises `BadInput` for one that is malformed."""
-    names = ("repr-digest", "content-digest")  # without an encoding both are of the same octets
+def wanted_digests(headers: Headers, *names: str) -> tuple[bytes, ...]:
+    """The SHA-256s in the fields ``names`` (RFC 9530); raises `BadInput` for one that is malformed."""
     return tuple(parse_digest_field(value) for name in names for value in headers.getlist(name))
 
 
@@ -61,7 +61,10 @@ async def receiving(folder: Path) -> AsyncIterator[Incoming]:
 
 
 async def receive_into(file: Incoming, body: AsyncIterator[bytes], admission: Admission) -> None:
-    """Write ``body`` to ``file``, as far as ``admission`` lets it; raises what either does."""
+    """Write ``body`` to ``file``, as far as ``admission`` lets it; raises what either does.
+
+    Of a body that breaks off, all that came is written.
+    """
     loop = asyncio.get_running_loop()
     writing: asyncio.Future[None] | None = None
     gathered: list[bytes] = []
@@ -76,12 +79,21 @@ async def receive_into(file: Incoming, body: AsyncIterator[bytes], admission: Ad
                     await writing
                 writing = loop.run_in_executor(None, _write, file, gathered, admission)
                 gathered, size = [], 0
-        if writing is not None:
-            await writing
-        await loop.run_in_executor(None, _write, file, gathered, admission)
+        await _write_last(writing, file, gathered, admission)
+    except ClientDisconnect:
+        await _write_last(writing, file, gathered, admission)
+        raise
     finally:
         if writing is not None:
             await asyncio.wait([writing])
+
+
+async def _write_last(
+    writing: asyncio.Future[None] | None, file: Incoming, blocks: Sequence[bytes], admission: Admission
+) -> None:
+    if writing is not None:
+        await writing
+    await asyncio.get_running_loop().run_in_executor(None, _write, file, blocks, admission)
 
 
 def _write(file: Incoming, blocks: Sequence[bytes], admission: Admission) -> None:

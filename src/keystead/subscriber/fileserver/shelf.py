@@ -6,11 +6,12 @@ Everything here blocks on the disk: the app calls it off its loop. Not here: HTT
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from keystead.wire.files import Entry, check_file_name, etag_of
 
 _MARK: Final = ".trust-domain"
 _SERVERS_OWN_TROUBLE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EIO, errno.EACCES, errno.ENOMEM})
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -102,7 +104,7 @@ class Shelf:
         """
         self._digests.remember(file.descriptor, file.digest())
         os.fsync(file.descriptor)
-        with self._lock:
+        with self.changing():
             self.check_change(name, conditions)
             is_new = not os.path.lexists(self.folder / name)
             file.path.replace(self.folder / name)
@@ -111,13 +113,25 @@ class Shelf:
 
     def delete(self, name: str, conditions: Conditions) -> None:
         """Remove the file ``name``, durably; raises `NotThere`, and `BadInput` as `keep` does."""
-        with self._lock:
-            self.check_change(name, conditions)
-            try:
+        try:
+            with self.changing():
+                self.check_change(name, conditions)
                 (self.folder / name).unlink()
-            except FileNotFoundError:
-                raise _not_there(name) from None
+        except FileNotFoundError:
+            raise _not_there(name) from None
         self._sync()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Nobody else changes which files there are, nor another process of the server, for that time."""
+        with self._lock:
+            descriptor = os.open(self.folder, _FOLDER)
+            try:
+                with suppress(OSError):  # some network file systems know no locks
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(descriptor)
 
     def _etag(self, name: str) -> str | None:
         try:
@@ -128,7 +142,7 @@ class Shelf:
         return file.etag
 
     def _sync(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(self.folder, _FOLDER)
         try:
             os.fsync(descriptor)
         finally:

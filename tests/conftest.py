@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests import programs
+from tests.rounds import pytest_terminal_summary  # noqa: F401 - pytest finds its hooks by their names
 
 # Where work lands the examples are the same each time, so that a commit is judged by itself. At a desk they
 # are new each time, and what they find becomes an @example.

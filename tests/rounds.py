@@ -1,4 +1,4 @@
-"""How often a test of chance is played: a few rounds in `make test`, a thousand in `make soak`."""
+"""How often a test of chance is played: a few rounds in `make test`, a thousand in `make soak`, counted."""
 
 from __future__ import annotations
 
@@ -39,3 +39,29 @@ in_sample_and_soak = pytest.mark.parametrize(
     ],
 )
 """A test with the argument ``rounds`` is one test of `make test` and one of `make soak`."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """After a soak, the table that bench/RESULTS.md keeps: what was played, and what its rounds printed."""
+    soaks = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if report.when == "call" and report.nodeid.endswith("[soak]")
+    ]
+    if soaks:
+        terminalreporter.section("soak")
+        terminalreporter.line("| what | rounds | killed (of them exactly before a system call) | seconds | |")
+        terminalreporter.line("|---|---|---|---|---|")
+    for report in soaks:
+        terminalreporter.line(_row(report))
+
+
+def _row(report: pytest.TestReport) -> str:
+    what = report.nodeid.partition("::test_")[2].removesuffix("[soak]").replace("_", " ")
+    printed = report.capstdout.splitlines()
+    rounds, killed, exactly = (
+        sum(line.startswith(start) for line in printed) for start in ("round ", "killed ", "killed exactly ")
+    )
+    kills = f"{killed} ({exactly})" if killed else "–"
+    return f"| {what} | {rounds} | {kills} | {report.duration:.0f} | {report.outcome} |"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crashes.forking import ForkingMachine
 from tests.e2e.conftest import Machine
 
 
@@ -20,9 +21,15 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    """One machine for all roles."""
-    return Machine(tmp_path)
+def machine(tmp_path: Path, request: pytest.FixtureRequest) -> Machine:
+    """One machine for all roles; in a soak, its commands are forked."""
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    if request.node.get_closest_marker("soak") is None:
+        return Machine(folder)
+    machine = ForkingMachine(folder)
+    machine.ok("--version")  # the first waits for the imports, which belong to no command's time
+    return machine
 
 
 @pytest.fixture

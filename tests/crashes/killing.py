@@ -9,13 +9,15 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import KEYSTEAD, PATIENCE, Machine
+from tests.crashes.making import copied
+from tests.e2e.conftest import PATIENCE, Machine
 from tests.programs import program
 
 _CHANGES = (
@@ -36,7 +38,8 @@ _CHANGES = (
 )
 """The system calls by which a command changes what lies on the disk, or says that it has."""
 
-_BY_THE_CLOCK = 0.4
+_BY_THE_CLOCK = 0.5
+_TWICE = 0.2
 _DEADLINE = 10.0
 
 
@@ -48,79 +51,6 @@ class Instant:
     number: int
 
 
-@cache
-def strace() -> str:
-    """The program; skipped with the reason where this machine lets nobody trace."""
-    found = program("strace")
-    tried = subprocess.run([found, "-o", "/dev/null", "true"], capture_output=True, text=True)
-    if tried.returncode:
-        pytest.skip(f"strace may not trace here: {tried.stderr.strip()}")
-    return found
-
-
-def instants_of(machine: Machine, *words: str) -> list[Instant]:
-    """Run ``keystead WORDS`` to its end; the instants at which it can be killed, each once."""
-    with tempfile.NamedTemporaryFile("r") as log:
-        done = subprocess.run(
-            [strace(), "-f", "--seccomp-bpf", "-qq", "-o", log.name, *_traced(_CHANGES), KEYSTEAD, *words],
-            cwd=machine.folder,
-            env=machine.environment(PYTHONDONTWRITEBYTECODE="1"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-        assert done.returncode == 0, done.stderr
-        calls = Counter(re.findall(r"^(\d+) +(\w+)\(", log.read(), re.MULTILINE))
-    longest: dict[str, int] = {}
-    for (_, call), count in calls.items():
-        longest[call] = max(count, longest.get(call, 0))
-    return [Instant(call, number) for call in sorted(longest) for number in range(1, longest[call] + 1)]
-
-
-def _traced(calls: tuple[str, ...]) -> tuple[str, str]:
-    return "-e", f"trace={','.join(f'?{call}' for call in calls)}"
-
-
-def kill_at(machine: Machine, instant: Instant, *words: str) -> bool:
-    """Run ``keystead WORDS`` until just before ``instant``; whether it came to that."""
-    print(f"killed before {instant.call} number {instant.number}")
-    done = subprocess.run(
-        [
-            strace(), "-f", "-qq", "-o", "/dev/null",  # with --seccomp-bpf it injects no signal
-            *_traced((instant.call,)),
-            "-e", f"inject={instant.call}:signal=KILL:when={instant.number}",
-            KEYSTEAD, *words,
-        ],
-        cwd=machine.folder,
-        env=machine.environment(PYTHONDONTWRITEBYTECODE="1"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode in {-signal.SIGKILL, 128 + signal.SIGKILL}
-
-
-def kill_after(machine: Machine, seconds: float, *words: str) -> bool:
-    """Run ``keystead WORDS`` for ``seconds`` at most; whether it had to be killed."""
-    print(f"killed after {seconds:.4f} s")
-    with subprocess.Popen(
-        [KEYSTEAD, *words],
-        cwd=machine.folder,
-        env=machine.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        return process.wait(PATIENCE) == -signal.SIGKILL
-
-
 @dataclass(frozen=True)
 class Course:
     """What is known of a command that runs undisturbed: how long it takes, and its instants."""
@@ -130,39 +60,97 @@ class Course:
 
 
 def course_of(machine: Machine, *words: str) -> Course:
-    """Run ``keystead WORDS`` once under strace; what came of it is as if it had run as ever."""
-    began = time.monotonic()
-    instants = instants_of(machine, *words)
-    return Course(time.monotonic() - began, tuple(instants))
+    """What ``keystead WORDS`` does on this machine; learnt on copies of it."""
+    with copied(machine) as other:
+        began = time.monotonic()
+        other.ok(*words)
+        seconds = time.monotonic() - began
+    with copied(machine) as other:
+        return Course(seconds, tuple(instants_of(other, *words)))
 
 
-def kill(machine: Machine, course: Course, chance: random.Random, *words: str) -> bool:
-    """Kill ``keystead WORDS`` at a moment that ``chance`` chooses, by the clock or by a system call."""
-    if chance.random() < _BY_THE_CLOCK:
-        was_killed = kill_after(machine, chance.uniform(0.02, course.seconds), *words)
-    else:
-        call = chance.choice(sorted({instant.call for instant in course.instants}))  # the rare ones too
-        instant = chance.choice([instant for instant in course.instants if instant.call == call])
-        was_killed = kill_at(machine, instant, *words)
-    print("it was killed" if was_killed else "it had ended")
+def kill(machine: Machine, course: Course, chance: random.Random, *words: str) -> None:
+    """Kill ``keystead WORDS`` at a moment that ``chance`` chooses, by the clock or by a system call.
+
+    Now and then the next run, which would mend what the first has left, is killed too. What was killed is
+    printed, which `pytest_terminal_summary` counts in a soak; a command that has ended before is not.
+    """
+    for _ in range(2 if chance.random() < _TWICE else 1):
+        if chance.random() < _BY_THE_CLOCK:
+            kill_after(machine, chance.uniform(0, course.seconds), *words)
+        else:
+            call = chance.choice(sorted({instant.call for instant in course.instants}))  # the rare ones too
+            kill_at(machine, chance.choice([it for it in course.instants if it.call == call]), *words)
+
+
+def kill_after(machine: Machine, seconds: float, *words: str) -> bool:
+    """Run ``keystead WORDS`` for ``seconds`` at most; whether it had to be killed."""
+    process = machine.start(*words)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    was_killed = process.wait(PATIENCE) == -signal.SIGKILL
+    print(
+        f"killed by the clock, after {seconds:.4f} s" if was_killed else f"it took less than {seconds:.4f} s"
+    )
     return was_killed
 
 
-def assert_nobody_is_left(folder: Path) -> None:
-    """No process whose command names ``folder`` runs on, after a moment in which it may notice."""
+def kill_at(machine: Machine, instant: Instant, *words: str) -> bool:
+    """Run ``keystead WORDS`` until just before ``instant``; whether it, or a worker of it, came to that."""
+    with tempfile.NamedTemporaryFile("r") as said, tempfile.NamedTemporaryFile("r") as log:
+        injection = f"inject={instant.call}:signal=KILL:when={instant.number}"
+        tracer = strace(log.name, (instant.call,), "-e", injection)  # --seccomp-bpf injects no signal
+        machine.start(*words, err=Path(said.name), tracer=tracer).wait(PATIENCE)
+        was_killed = "+++ killed by SIGKILL +++" in log.read()
+        assert "Traceback" not in (text := said.read()), text
+    what = f"{instant.call} number {instant.number}"
+    print(f"killed exactly before {what}" if was_killed else f"it did not come to {what}")
+    return was_killed
+
+
+def instants_of(machine: Machine, *words: str) -> list[Instant]:
+    """Run ``keystead WORDS`` to its end; the instants at which it can be killed, each once."""
+    with tempfile.NamedTemporaryFile("r") as said, tempfile.NamedTemporaryFile("r") as log:
+        tracer = strace(log.name, _CHANGES)
+        code = machine.start(*words, err=Path(said.name), tracer=tracer).wait(PATIENCE)
+        assert code == 0, said.read()
+        calls = Counter(re.findall(r"^(\d+) +(\w+)\(", log.read(), re.MULTILINE))
+    longest: dict[str, int] = {}
+    for (_, call), count in calls.items():
+        longest[call] = max(count, longest.get(call, 0))
+    return [Instant(call, number) for call in sorted(longest) for number in range(1, longest[call] + 1)]
+
+
+def strace(log: str, calls: Sequence[str], *more: str) -> list[str]:
+    """The command to trace ``calls`` by; skipped with the reason where this machine lets nobody trace."""
+    return [_strace(), "-f", "-qq", "-o", log, "-e", f"trace={','.join(f'?{call}' for call in calls)}", *more]
+
+
+@cache
+def _strace() -> str:
+    found = program("strace")
+    tried = subprocess.run([found, "-o", "/dev/null", "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"strace may not trace here: {tried.stderr.strip()}")
+    return found
+
+
+def assert_nobody_is_left(machine: Machine) -> None:
+    """No command of this machine runs on, after a moment in which its workers may notice."""
     deadline = time.monotonic() + _DEADLINE
-    while left := _processes_of(folder):
+    while left := _processes_in(machine.folder):
         assert time.monotonic() < deadline, f"processes were left behind: {left}"
-        time.sleep(0.01)
+        time.sleep(0.005)
 
 
-def _processes_of(folder: Path) -> list[str]:
+def _processes_in(folder: Path) -> list[Path]:
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if process.joinpath("cwd").readlink() == folder:
+                found.append(process)
         except OSError:
             continue
-        if str(folder) in words:
-            found.append(words)
     return found

@@ -48,10 +48,11 @@ def assert_every_certificate_is_recorded(inventory: Path, *folders: Path) -> int
 
 def assert_issued_once(inventory: Path, names: Iterable[str]) -> None:
     """Each of ``names`` has one certificate, and holds its identity by it."""
-    for name in names:
-        rows = query(inventory, "SELECT serial FROM certificates WHERE name = ?", name)
-        assert len(rows) == 1, (name, rows)
-        assert query(inventory, "SELECT serial FROM identities WHERE name = ?", name) == rows
+    issued = query(inventory, "SELECT name, serial FROM certificates ORDER BY name, serial")
+    holding = query(inventory, "SELECT name, serial FROM identities ORDER BY name")
+    names = set(names)
+    assert [name for name, _ in issued if name in names] == sorted(names)
+    assert [row for row in holding if row[0] in names] == [row for row in issued if row[0] in names]
 
 
 def assert_handed_out(folder: Path, names: Iterable[str]) -> None:

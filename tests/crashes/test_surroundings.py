@@ -92,7 +92,7 @@ def test_a_signing_that_fills_the_disk_is_completed_later(
     write_csrs(folder, names)
     disk.fill(left)
     assert "full" in machine.refused("ca", "sign", str(folder), "--home", str(home)).text
-    assert_nobody_is_left(folder)
+    assert_nobody_is_left(machine)
     disk.empty()
     assert_every_certificate_is_recorded(home / "dev" / "inventory.db", folder)
     machine.ok("ca", "sign", str(folder), "--home", str(home))

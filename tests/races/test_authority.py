@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from tests.crashes.making import write_csrs
+from keystead.cli.ca.sign import MANY
+from keystead.pki.serials import serial_hex
+from tests.crashes.making import copied, take_back_to_the_first_schema, write_csrs
 from tests.crashes.soundness import (
     assert_every_certificate_is_recorded,
     assert_handed_out,
@@ -20,140 +21,152 @@ from tests.e2e.conftest import Machine
 from tests.races.starting import at_once
 from tests.rounds import Rounds, in_sample_and_soak
 
+INIT = "ca", "init", "--no-passphrase", "--home", "home"
+GOOD = "SELECT count(*) FROM certificates WHERE name = ? AND serial NOT IN (SELECT serial FROM revocations)"
 
-def sign(home: Path, folder: Path, *more: str) -> tuple[str, ...]:
-    return "ca", "sign", str(folder), "--home", str(home), *more
+
+def sign(folder: str, *more: str) -> tuple[str, ...]:
+    return "ca", "sign", folder, "--home", "home", *more
+
+
+def revoke(name: str, reason: str) -> tuple[str, ...]:
+    return "ca", "revoke", name, "--reason", reason, "--home", "home"
+
+
+def inventory_of(machine: Machine) -> Path:
+    return machine.folder / "home" / "dev" / "inventory.db"
+
+
+def assert_sound(machine: Machine, *folders: str) -> None:
+    home = machine.folder / "home"
+    assert_no_strays(home, *(machine.folder / folder for folder in folders))
+    assert_whole(machine, home)
 
 
 @in_sample_and_soak
 def test_of_two_inits_at_once_one_makes_the_ca(machine: Machine, rounds: Rounds) -> None:
-    home = machine.folder / "new"
     for chance in rounds.play(1):
-        ran = at_once(machine, chance, *[("ca", "init", "--no-passphrase", "--home", str(home))] * 2)
-        assert sorted(each.code for each in ran) in ([0, 0], [0, 1])
-        for each in ran:
-            assert each.code == 0 or "already there" in each.text, each.text
-        assert query(home / "dev" / "inventory.db", "SELECT count(*) FROM certificates") == [(2,)]
-        assert_no_strays(home)
-        assert_whole(machine, home)
-        shutil.rmtree(home)
+        with copied(machine) as shared:
+            ran = at_once(shared, chance, INIT, INIT)
+            assert sorted(each.code for each in ran) in ([0, 0], [0, 1])
+            for each in ran:
+                assert each.code == 0 or "already there" in each.text, each.text
+            assert query(inventory_of(shared), "SELECT count(*) FROM certificates") == [(2,)]
+            assert_sound(shared)
 
 
 @in_sample_and_soak
 def test_two_signings_at_once_of_the_same_csrs_give_the_same_certificates(
     machine: Machine, home: Path, rounds: Rounds
 ) -> None:
-    for number, chance in enumerate(rounds.play(2)):
-        names = [f"n{number}-{each}" for each in range(5)]
-        write_csrs(folder := machine.folder / f"round-{number}", names)
-        for each in at_once(machine, chance, sign(home, folder), sign(home, folder)):
-            assert each.code == 0, each.text
-        assert_issued_once(home / "dev" / "inventory.db", names)
-        assert_handed_out(folder, names)
-        assert_every_certificate_is_recorded(home / "dev" / "inventory.db", folder)
-        assert_no_strays(folder, home)
-        shutil.rmtree(folder)
-    assert_whole(machine, home)
+    _the_same_are_signed_twice(machine, rounds, sample=2, count=5)
+
+
+@in_sample_and_soak
+def test_two_signings_at_once_with_workers_give_the_same_certificates(
+    machine: Machine, home: Path, rounds: Rounds
+) -> None:
+    _the_same_are_signed_twice(machine, rounds, sample=1, count=MANY)
+
+
+def _the_same_are_signed_twice(machine: Machine, rounds: Rounds, *, sample: int, count: int) -> None:
+    write_csrs(machine.folder / "inbox", names := [f"n{number}" for number in range(count)])
+    for chance in rounds.play(sample):
+        with copied(machine) as shared:
+            for each in at_once(shared, chance, sign("inbox"), sign("inbox")):
+                assert each.code == 0, each.text
+            assert_issued_once(inventory_of(shared), names)
+            assert_handed_out(shared.folder / "inbox", names)
+            assert_every_certificate_is_recorded(inventory_of(shared), shared.folder / "inbox")
+            assert_sound(shared, "inbox")
 
 
 @in_sample_and_soak
 def test_eight_signings_at_once_of_others_do_not_hinder_each_other(
     machine: Machine, home: Path, rounds: Rounds
 ) -> None:
-    for number, chance in enumerate(rounds.play(1)):
-        batches = {
-            machine.folder / f"round-{number}-{batch}": [f"n{number}-{batch}-{each}" for each in range(5)]
-            for batch in range(8)
-        }
-        for folder, names in batches.items():
-            write_csrs(folder, names)
-        for each in at_once(machine, chance, *[sign(home, folder) for folder in batches]):
-            assert each.code == 0, each.text
-        for folder, names in batches.items():
-            assert_issued_once(home / "dev" / "inventory.db", names)
-            assert_handed_out(folder, names)
-            assert_no_strays(folder, home)
-            shutil.rmtree(folder)
-    assert_whole(machine, home)
+    batches = {f"batch-{batch}": [f"n{batch}-{each}" for each in range(5)] for batch in range(8)}
+    for folder, names in batches.items():
+        write_csrs(machine.folder / folder, names)
+    for chance in rounds.play(1):
+        with copied(machine) as shared:
+            for each in at_once(shared, chance, *map(sign, batches)):
+                assert each.code == 0, each.text
+            for folder, names in batches.items():
+                assert_issued_once(inventory_of(shared), names)
+                assert_handed_out(shared.folder / folder, names)
+            assert_sound(shared, *batches)
 
 
 @in_sample_and_soak
 def test_a_revocation_while_others_are_signed_is_in_the_list(
     machine: Machine, home: Path, rounds: Rounds
 ) -> None:
-    crl = home / "dev" / "crl.pem"
-    for number, chance in enumerate(rounds.play(1)):
-        write_csrs(first := machine.folder / f"first-{number}", [f"ends-{number}", f"replaced-{number}"])
-        machine.ok(*sign(home, first))
-        ended, replaced = (leaf(first / f"{name}-{number}.crt") for name in ("ends", "replaced"))
-        names = [f"n{number}-{each}" for each in range(20)]
-        write_csrs(folder := machine.folder / f"round-{number}", names)
-        write_csrs(other := machine.folder / f"other-{number}", [f"replaced-{number}"])
-        ran = at_once(
-            machine,
-            chance,
-            sign(home, folder),
-            sign(home, other, "--replace"),
-            ("ca", "revoke", f"ends-{number}", "--reason", "keyCompromise", "--home", str(home)),
-        )
-        assert [each.code for each in ran] == [0, 0, 0], [each.text for each in ran]
-        assert {ended.serial_number, replaced.serial_number} <= set(revoked_in(crl))
-        assert_issued_once(home / "dev" / "inventory.db", names)
-        assert_no_strays(folder, other, home)
-        assert_whole(machine, home)
-        for path in (first, folder, other):
-            shutil.rmtree(path)
+    write_csrs(machine.folder / "first", ["ends", "replaced"])
+    machine.ok(*sign("first"))
+    write_csrs(machine.folder / "inbox", names := [f"n{number}" for number in range(20)])
+    write_csrs(machine.folder / "other", ["replaced"])
+    gone = {leaf(machine.folder / f"first/{name}.crt").serial_number for name in ("ends", "replaced")}
+    commands = sign("inbox"), sign("other", "--replace"), revoke("ends", "keyCompromise")
+    for chance in rounds.play(1):
+        with copied(machine) as shared:
+            for each in at_once(shared, chance, *commands):
+                assert each.code == 0, each.text
+            assert set(revoked_in(shared.folder / "home/dev/crl.pem")) == gone
+            assert_issued_once(inventory_of(shared), names)
+            assert_sound(shared, "inbox", "other")
 
 
 @in_sample_and_soak
 def test_a_revocation_and_the_signing_of_the_same_name_leave_no_certificate_that_is_both(
     machine: Machine, home: Path, rounds: Rounds
 ) -> None:
-    inventory = home / "dev" / "inventory.db"
-    for number, chance in enumerate(rounds.play(1)):
-        name = f"n{number}"
-        write_csrs(folder := machine.folder / f"round-{number}", [name])
-        machine.ok(*sign(home, folder))
-        signed, revoked = at_once(
-            machine,
-            chance,
-            sign(home, folder, "--reissue", "--lifetime", "1d"),
-            ("ca", "revoke", name, "--reason", "keyCompromise", "--home", str(home)),
-        )
-        assert revoked.code == 0, revoked.text
-        assert signed.code in {0, 1}, signed.text
-        good = query(
-            inventory,
-            "SELECT serial FROM certificates WHERE name = ?"
-            " AND serial NOT IN (SELECT serial FROM revocations)",
-            name,
-        )
-        assert good == []  # the key is barred: nothing of it stays good, whoever came first
-        assert_whole(machine, home)
-        shutil.rmtree(folder)
+    write_csrs(machine.folder / "inbox", ["alice"])
+    machine.ok(*sign("inbox"))
+    commands = sign("inbox", "--reissue", "--lifetime", "1d"), revoke("alice", "keyCompromise")
+    for chance in rounds.play(1):
+        with copied(machine) as shared:
+            signed, revoked = at_once(shared, chance, *commands)
+            assert revoked.code == 0, revoked.text
+            assert signed.code in {0, 1}, signed.text
+            # The key is barred: nothing of it stays good, whoever came first.
+            assert query(inventory_of(shared), GOOD, "alice") == [(0,)]
+            assert_sound(shared)
 
 
 @in_sample_and_soak
 def test_of_two_renewals_at_once_of_one_serial_one_is_signed(
     machine: Machine, home: Path, rounds: Rounds
 ) -> None:
-    inventory = home / "dev" / "inventory.db"
-    for number, chance in enumerate(rounds.play(1)):
-        name = f"n{number}"
-        folders = [machine.folder / f"{side}-{number}" for side in "ab"]
-        machine.ok("csr", name, "--dir", str(folders[0]))
-        machine.ok(*sign(home, folders[0], "--out", "out"))
-        machine.ok("install", f"out/{name}.pem", "--dir", str(folders[0]))
-        shutil.copytree(folders[0], folders[1])
-        for folder in folders:
-            machine.ok("csr", name, "--renew", "--dir", str(folder))
-        ran = at_once(machine, chance, *[sign(home, folder) for folder in folders])
-        assert sorted(each.code for each in ran) == [0, 1], [each.text for each in ran]
-        (old,) = query(inventory, "SELECT serial FROM certificates WHERE name = ? AND renews IS NULL", name)
-        assert query(inventory, "SELECT count(*) FROM certificates WHERE renews = ?", *old) == [(1,)]
-        won = folders[[each.code for each in ran].index(0)]
-        machine.ok("install", str(won / f"{name}.pem"), "--dir", str(won))
-        assert_no_strays(won, home)
-        for folder in folders:
-            shutil.rmtree(folder)
-    assert_whole(machine, home)
+    machine.ok("csr", "alice", "--dir", "one")
+    machine.ok(*sign("one", "--out", "out"))
+    machine.ok("install", "out/alice.pem", "--dir", "one")
+    old = serial_hex(leaf(machine.folder / "one/alice.crt").serial_number)
+    folders = "one", "two"
+    with copied(machine) as other:
+        (other.folder / "one").rename(machine.folder / "two")
+    for folder in folders:
+        machine.ok("csr", "alice", "--renew", "--dir", folder)
+    for chance in rounds.play(1):
+        with copied(machine) as shared:
+            ran = at_once(shared, chance, *map(sign, folders))
+            assert sorted(each.code for each in ran) == [0, 1], ran
+            renewing = "SELECT count(*) FROM certificates WHERE renews = ?"
+            assert query(inventory_of(shared), renewing, old) == [(1,)]
+            won = folders[[each.code for each in ran].index(0)]
+            shared.ok("install", f"{won}/alice.pem", "--dir", won)
+            assert_sound(shared, won)
+
+
+@in_sample_and_soak
+def test_two_commands_at_once_bring_an_older_inventory_up_to_date_once(
+    machine: Machine, home: Path, rounds: Rounds
+) -> None:
+    take_back_to_the_first_schema(inventory_of(machine))
+    asked = "ca", "list", "--home", "home"
+    for chance in rounds.play(1):
+        with copied(machine) as shared:
+            for each in at_once(shared, chance, asked, asked):
+                assert each.code == 0, each.text
+            assert query(inventory_of(shared), "SELECT count(*) FROM alembic_version") == [(1,)]
+            assert_sound(shared)

@@ -59,6 +59,13 @@ class Claims:
         with sqlite.told(self.path):
             return self._lookup(tuple(fingerprints))
 
+    def held_by(self, holder: str) -> Iterator[str]:
+        """Every key that ``holder`` has, in order."""
+        with sqlite.told(self.path):
+            query = "SELECT fingerprint FROM keys WHERE holder = ? ORDER BY fingerprint"
+            for (fingerprint,) in self._connection.execute(query, (holder,)):
+                yield fingerprint
+
     def _lookup(self, fingerprints: tuple[str, ...]) -> dict[str, str]:
         held: dict[str, str] = {}
         for start in range(0, len(fingerprints), _CHUNK):

@@ -16,7 +16,7 @@ _PREFIX = "AGE-SECRET-KEY-1"
 
 def seal(data: bytes, identity: AgeIdentity) -> bytes:
     """``data`` sealed to every key of ``identity``, armored."""
-    sealed: bytes = pyrage.encrypt(data, [key.to_public() for key in _keys(identity)], armored=True)
+    sealed: bytes = pyrage.encrypt(data, [key.to_public() for key in keys_of(identity)], armored=True)
     return sealed
 
 
@@ -33,7 +33,7 @@ def unseal(data: bytes, identity: AgeIdentity | None, source: str) -> bytes:
             code="no-age-identity",
         )
     try:
-        plain: bytes = pyrage.decrypt(data, _keys(identity))
+        plain: bytes = pyrage.decrypt(data, keys_of(identity))
     except pyrage.DecryptError as error:
         if str(error) != "No matching keys found":
             raise damaged(source, f"age says: {error}") from None
@@ -46,7 +46,8 @@ def unseal(data: bytes, identity: AgeIdentity | None, source: str) -> bytes:
     return plain
 
 
-def _keys(identity: AgeIdentity) -> list[pyrage.x25519.Identity]:
+def keys_of(identity: AgeIdentity) -> list[pyrage.x25519.Identity]:
+    """The secret keys in it; `BadInput` where it holds none."""
     lines = [line.strip() for line in identity.reveal().splitlines()]
     try:
         keys = [pyrage.x25519.Identity.from_str(line) for line in lines if line.startswith(_PREFIX)]

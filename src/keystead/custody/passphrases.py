@@ -90,6 +90,13 @@ def _run(verb: str, data: bytes, passphrase: Passphrase, source: str, needed: in
 
 
 def _refusal(source: str, said: str) -> KeysteadError:
+    if said.startswith(scrypt_worker.TOO_MUCH):
+        return Unavailable(
+            f"{source} was not opened: this machine is too busy",
+            why="age believes that it would take longer than it should",
+            mend="run the command again, best when other programs rest",
+            code="too-busy",
+        )
     if said != _WRONG:
         return damaged(source, f"age says: {said}")
     return BadInput(

@@ -22,9 +22,13 @@ from keystead.custody.header import read_header
 
 REFUSED = 3
 
+TOO_MUCH = "Excessive work parameter"
+"""How age begins to say that opening would take too long, by what it believes of this machine."""
+
 _LEAST_LOG_N = 18
 _TRIES = 3
-"""age picks the work factor by timing itself once: on a busy machine too small, so it is asked again."""
+"""age picks the work factor, and the most that it opens, by timing itself once: on a busy machine too small,
+so it is asked again."""
 
 
 def _seal(data: bytes, passphrase: str) -> bytes:
@@ -36,8 +40,16 @@ def _seal(data: bytes, passphrase: str) -> bytes:
 
 
 def _open(data: bytes, passphrase: str) -> bytes:
-    plain: bytes = pyrage.passphrase.decrypt(data, passphrase)
-    return plain
+    for _ in range(_TRIES):
+        try:
+            plain: bytes = pyrage.passphrase.decrypt(data, passphrase)
+        except pyrage.DecryptError as error:
+            if not str(error).startswith(TOO_MUCH):
+                raise
+            refusal = error
+        else:
+            return plain
+    raise refusal
 
 
 _VERBS: Mapping[str, Callable[[bytes, str], bytes]] = {"seal": _seal, "open": _open}

@@ -81,15 +81,16 @@ def open_keys(
 ) -> tuple[PrivateKey, ...]:
     """The keys, in the order of ``stems``; a passphrase is looked for once, for all that need it.
 
-    A person who is asked for it is told what it is of by ``called``, or by stems and folder. Raises `NotThere` where a key is missing, `Unavailable` where memory or the secret is, `BadInput` where
-    the secret is the wrong one or a file is damaged.
+    A person who is asked for it is told what it is of by ``called``, or by stems and folder. Raises
+    `NotThere` where a key is missing, `Unavailable` where memory or the secret is, `BadInput` where the
+    secret is the wrong one or a file is damaged.
     """
     sealings = {stem: sealing_of(folder, stem) for stem in stems}
     sealed = {stem: _read(folder, stem) for stem in stems if sealings[stem] is not Sealing.NONE}
     by_passphrase = [stem for stem in stems if sealings[stem] is Sealing.PASSPHRASE]
     pem: dict[str, bytes] = {}
     if by_passphrase:
-        passphrase = secrets.passphrase(f"{' and '.join(by_passphrase)} in {folder}")
+        passphrase = secrets.passphrase(called or f"{' and '.join(by_passphrase)} in {folder}")
         parcels = [sealed[stem] for stem in by_passphrase]
         pem.update(zip(by_passphrase, _open_side_by_side(parcels, passphrase, memory.room()), strict=True))
     for stem, parcel in sealed.items():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from keystead.errors import BadInput, Unavailable
 from keystead.machine.leftovers import is_taken, sweep, temporary_name
-from keystead.machine.oserrors import told
+from keystead.machine.oserrors import explain, told
 
 PRIVATE = 0o600
 PUBLIC = 0o644
@@ -98,7 +98,7 @@ def write_new(path: Path, data: bytes, mode: int = PRIVATE) -> None:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         _give_birth(path, data, mode)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def write_atomic(path: Path, data: bytes, mode: int = PRIVATE) -> None:
@@ -106,7 +106,7 @@ def write_atomic(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     with told(path, "write"):
         sweep(path.parent)
         _replace(path, data, mode, sync=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 class ManyFiles:
@@ -118,17 +118,22 @@ class ManyFiles:
 
     def __init__(self, mode: int = PUBLIC) -> None:
         self._mode = mode
-        self._folders: set[Path] = set()
+        self._folders: set[str] = set()
         self._count = 0
 
-    def put(self, path: Path, data: bytes) -> None:
+    def put(self, path: str | Path, data: bytes) -> None:
         """Put ``data`` at ``path``, over whatever is there."""
         self._count += 1
-        if path.parent not in self._folders:
-            sweep(path.parent)
-        with told(path, "write"):
-            _replace(path, data, self._mode, sync=self._count <= _SYNCED_ONE_BY_ONE)
-        self._folders.add(path.parent)
+        folder = os.path.dirname(path) or "."  # noqa: PTH120 - of ten thousand paths, text is quicker
+        if folder not in self._folders:
+            sweep(folder)
+        sync = self._count <= _SYNCED_ONE_BY_ONE
+        try:
+            if not _appear(folder, path, data, self._mode, sync=sync):
+                _replace(path, data, self._mode, sync=sync)
+        except OSError as error:
+            raise explain(error, Path(path), "write") from error
+        self._folders.add(folder)
 
     def sync(self) -> None:
         """Bring all of it to the disk."""
@@ -136,43 +141,52 @@ class ManyFiles:
             os.sync()
             return
         for folder in self._folders:
-            with told(folder, "write"):
-                _sync_folder(folder)
+            with told(Path(folder), "write"):
+                sync_folder(Path(folder))
 
 
 def move_file(old: Path, new: Path) -> None:
     """Give the file ``old`` the name ``new`` in the same folder, over whatever has it; durable on return."""
     with told(old, "rename"):
         old.replace(new)
-        _sync_folder(new.parent)
+        sync_folder(new.parent)
 
 
 def move_folder(old: Path, new: Path) -> None:
     """Give the folder ``old`` its final name, durably; `AlreadyThere` where ``new`` holds anything."""
     with told(new, "make"):
         old.rename(new)
-        _sync_folder(new.parent)
+        sync_folder(new.parent)
 
 
 def _give_birth(path: Path, data: bytes, mode: int) -> None:
-    """Make ``path`` whole at once: the file has no name until then, so that a kill leaves nothing."""
+    """Make ``path``, which must not exist."""
+    if not _appear(str(path.parent), path, data, mode, sync=True):
+        _write_exclusively(path, data, mode)
+
+
+def _appear(folder: str, path: str | Path, data: bytes, mode: int, *, sync: bool) -> bool:
+    """Make ``path`` whole at once: the file has no name until then, so that a kill leaves nothing.
+
+    False where that cannot be done here: the name is taken, or the file system knows no nameless files.
+    """
     try:
-        descriptor = os.open(path.parent, _NAMELESS, mode)
+        descriptor = os.open(folder, _NAMELESS, mode)
     except OSError as error:
         if error.errno not in _KNOWS_NO_NAMELESS:
             raise
-        _write_exclusively(path, data, mode)
-        return
+        return False
     with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
-        _fill(file, data, mode, sync=True)
+        _fill(file, data, mode, sync=sync)
         # A folder's descriptor, which an absolute path ignores, makes Python follow the link in /proc.
         try:
             os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
-        except FileNotFoundError:  # no /proc here
-            _write_exclusively(path, data, mode)
+        except (FileExistsError, FileNotFoundError):  # without /proc the second
+            return False
+    return True
 
 
-def _replace(path: Path, data: bytes, mode: int, *, sync: bool) -> None:
+def _replace(path: str | Path, data: bytes, mode: int, *, sync: bool) -> None:
     # Plain strings: of ten thousand files, pathlib would be the larger half of the work.
     folder, name = os.path.split(path)
     descriptor, beside = _begin(folder, name, mode)
@@ -218,7 +232,8 @@ def _remove(path: str | Path) -> None:
         os.unlink(path)  # noqa: PTH108 - likewise
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in ``folder`` to the disk; raises `OSError`."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

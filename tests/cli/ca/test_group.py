@@ -26,7 +26,7 @@ WRONG = (
     ("show",),
     ("list", "--state", "x"),
 )
-OF_OTHER_ISSUES = ("serve", "token", "requests", "approve", "deny", "backup", "restore", "rotate", "import")
+OF_OTHER_ISSUES = ("serve", "token", "requests", "approve", "deny", "rotate", "import")
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])

@@ -46,7 +46,7 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A whole and sound log: how many entries, the root over them, and the newest time in it."""
+    """A head of the log: how many entries, the root over them, and the newest time in it."""
 
     size: int
     root: bytes
@@ -74,6 +74,12 @@ def append(tx: Connection, entries: Sequence[Entry]) -> None:
 def newest(tx: Connection) -> datetime | None:
     """The newest time in the log; None where it is empty."""
     return _tree(tx)[1]
+
+
+def head(tx: Connection) -> Verified:
+    """The newest head as it is kept: `verify` says whether the entries are those that it is over."""
+    kept, kept_newest = _tree(tx)
+    return Verified(kept.size, kept.root, kept_newest)
 
 
 def recorded_at(tx: Connection, now: datetime) -> datetime:

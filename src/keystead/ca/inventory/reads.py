@@ -139,10 +139,8 @@ def revoked_under(tx: Connection, issuer_serial: str) -> tuple[Revocation, ...]:
         .join(certificates, certificates.c.serial == revocations.c.serial)
         .where(certificates.c.issuer_serial == issuer_serial)
     )
-    columns = (
-        column for column in carried_revocations.c if column is not carried_revocations.c.issuer_serial
-    )
-    carried = select(*columns).where(carried_revocations.c.issuer_serial == issuer_serial)
+    of = carried_revocations.c
+    carried = select(of.serial, of.revoked_at, of.reason).where(of.issuer_serial == issuer_serial)
     statement = union_all(recorded, carried).order_by("serial")
     return tuple(Revocation(*row) for row in tx.execute(statement))
 

@@ -30,6 +30,8 @@ COMMANDS = {
     "revoke": Entry("keystead.cli.ca.revocation:revoke", "End a certificate before its time."),
     "crl": Entry("keystead.cli.ca.revocation:crl", "Make fresh revocation lists, the root's too."),
     "audit": Entry("keystead.cli.ca.audit:audit", "Verify the audit log, and read it."),
+    "backup": Entry("keystead.cli.ca.backup:backup", "All of an environment in one sealed file."),
+    "restore": Entry("keystead.cli.ca.restore:restore", "Bring an environment back from a backup."),
 }
 
 
@@ -72,6 +74,11 @@ class Place:
     def environment(self) -> str:
         """The environment's name."""
         return self._environment or os.environ.get("KEYSTEAD_ENV") or "dev"
+
+    @property
+    def named_environment(self) -> str | None:
+        """The environment's name where somebody gave one, here or in the variable."""
+        return self._environment or os.environ.get("KEYSTEAD_ENV") or None
 
     def command(self, words: str) -> str:
         """``keystead ca WORDS`` for this place, as it is typed on from here."""

@@ -1,0 +1,1 @@
+"""Procedures with all of an environment: taking a backup, and bringing one back."""

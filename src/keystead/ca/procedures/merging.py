@@ -1,0 +1,126 @@
+"""What a restored environment takes up: revocations since its backup, its claims on keys, the barred ones.
+
+Not here: verifying what it takes (`published`, `soundness`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+from sqlalchemy import Connection, select
+
+from keystead.ca.audit.log import append, recorded_at
+from keystead.ca.authority.model import Authority
+from keystead.ca.claims import COMPROMISED
+from keystead.ca.inventory import reads, writes
+from keystead.ca.inventory.rows import Revocation
+from keystead.ca.inventory.schema import certificates, revocations
+from keystead.ca.procedures.manifest import Manifest
+from keystead.ca.procedures.published import Crl, revocations_on
+from keystead.errors import Refused, Violation
+from keystead.pki.revocation import KEY_COMPROMISE
+from keystead.pki.serials import serial_hex
+
+RESTORE: Final = "ca.restore"
+"""The ``what`` of the audit entry that an import leaves."""
+
+_CHUNK = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The serials that the published lists tell of, and the backup did not.
+
+    ``recorded`` are those of its own certificates, ``carried`` those of certificates that it does not have,
+    for they were issued after it.
+    """
+
+    recorded: tuple[str, ...]
+    carried: tuple[str, ...]
+
+
+def refuse_conflicts(authority: Authority) -> None:
+    """Raise `Refused`, naming each identity, where other environments of this machine hold keys of it."""
+    own = authority.environment
+    taken: dict[str, str] = {}
+    with authority.inventory.reading() as tx:
+        for keys in _keys(tx):
+            held = authority.claims.holders(keys)
+            taken |= {key: holder for key, holder in held.items() if holder not in (own, COMPROMISED)}
+        if not taken:
+            return
+        statement = select(certificates.c.profile, certificates.c.name, certificates.c.key_fingerprint)
+        rows = tx.execute(statement.where(certificates.c.key_fingerprint.in_(taken)).distinct()).all()
+    mend = "restore into a home of its own: --home DIR"
+    raise Refused(
+        f"{own!r} is not restored: other environments of this machine hold {len(taken)} of its keys",
+        [
+            Violation("key-of-another-environment", f"the key of {profile}/{name} is {taken[key]!r}'s", mend)
+            for profile, name, key in rows
+        ],
+    )
+
+
+def _keys(tx: Connection) -> Iterator[list[str]]:
+    statement = select(certificates.c.key_fingerprint).distinct()
+    for part in tx.execute(statement.execution_options(yield_per=_CHUNK)).partitions():
+        yield [key for (key,) in part]
+
+
+def merge(authority: Authority, manifest: Manifest, lists: Sequence[Crl], *, told: str) -> Merged:
+    """Record what ``lists`` tell of, and that the environment was restored; ``told`` is how, for the log.
+
+    A revocation of a certificate that the backup does not have is recorded as it stands on the list.
+    """
+    with authority.inventory.writing() as tx:
+        now = recorded_at(tx, authority.clock())
+        both = [_merge_of(tx, lists, ca) for ca in (authority.charter.issuing, authority.charter.root)]
+        recorded = [end for ends, _ in both for end in ends]
+        carried = [end for _, ends in both for end in ends]
+        entries = [authority.entry(RESTORE, now, "ok", request=manifest.backup, detail=told)]
+        entries += [
+            authority.entry(
+                "certificate.revoke", now, "ok", serial=end.serial, detail=f"{end.reason}, as published"
+            )
+            for end in (*recorded, *carried)
+        ]
+        append(tx, entries)
+    return Merged(tuple(end.serial for end in recorded), tuple(end.serial for end in carried))
+
+
+def _merge_of(
+    tx: Connection, lists: Iterable[Crl], issuer: x509.Certificate
+) -> tuple[list[Revocation], list[Revocation]]:
+    serial = serial_hex(issuer.serial_number)
+    published = revocations_on(lists, issuer)
+    have = {found.certificate.serial for found in reads.certificates_by_serial(tx, _serials(published))}
+    known = set(_serials(reads.revoked_under(tx, serial)))
+    changed = writes.revoke(tx, [end for end in published if end.serial in have])
+    carried = [end for end in published if end.serial not in have | known]
+    writes.carry(tx, serial, carried)
+    return [end for end in published if end.serial in changed], carried
+
+
+def _serials(ends: Iterable[Revocation]) -> list[str]:
+    return [end.serial for end in ends]
+
+
+def claim_keys(authority: Authority, barred: Iterable[str]) -> int:
+    """Claim every key of the environment, and bar those that are ``barred`` or were revoked as compromised.
+
+    How many are barred by it, known here before or not.
+    """
+    with authority.inventory.reading() as tx:
+        for keys in _keys(tx):
+            authority.claims.claim(keys, authority.environment)
+        statement = (
+            select(certificates.c.key_fingerprint)
+            .join(revocations, revocations.c.serial == certificates.c.serial)
+            .where(revocations.c.reason == KEY_COMPROMISE)
+        )
+        lost = set(tx.scalars(statement)) | set(barred)
+    authority.claims.mark_compromised(lost)
+    return len(lost)

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from importlib import import_module
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 from cryptography import x509
@@ -18,7 +18,6 @@ from cryptography import x509
 from keystead.cli import options
 from keystead.cli.say import done, fields, next_steps, warn
 from keystead.cli.sizes import Size
-from keystead.errors import NotThere, WrongUsage
 from keystead.machine.clock import system_clock
 from keystead.machine.files import PRIVATE
 from keystead.machine.oserrors import told
@@ -27,22 +26,23 @@ from keystead.pki.expiry import in_words
 from keystead.pki.names import HostNames
 from keystead.pki.revocation import next_update
 from keystead.subscriber.anew import asking_anew
-from keystead.subscriber.fileserver.app import make_app
 from keystead.subscriber.fileserver.limits import UploadLimits
-from keystead.subscriber.fileserver.material import ServerMaterial, open_material
-from keystead.subscriber.fileserver.shelf import open_store
+from keystead.subscriber.fileserver.material import ServerMaterial
+from keystead.subscriber.fileserver.service import Service
 from keystead.subscriber.folder import Material, read_crls
 from keystead.subscriber.layout import Folder
 from keystead.web.limits import Limits
 from keystead.web.listeners import Address, parse_listen
 from keystead.web.server import DEFAULT_LISTEN
-from keystead.web.server import serve as run_server
+from keystead.web.server import serve as serve_alone
+from keystead.web.supervisor import serve_many
 
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  to be recognised, not bound
 _LIMITS = Limits()
 _UPLOADS = UploadLimits()
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _COUNT = click.IntRange(min=1)
+_MOST_WORKERS = 64
 
 
 @click.command("serve")
@@ -56,6 +56,13 @@ _COUNT = click.IntRange(min=1)
     show_default=True,
     metavar="HOST:PORT",
     help="Where; a name binds every address it resolves to. May be repeated.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, _MOST_WORKERS),
+    default=1,
+    show_default=True,
+    help="Processes that serve, for as many cores.",
 )
 @click.option(
     "--uploads",
@@ -113,6 +120,7 @@ def serve(
     folder: Path,
     name: str | None,
     listen: tuple[str, ...],
+    workers: int,
     uploads: Path | None,
     crl: Path | None,
     log: Path | None,
@@ -134,14 +142,15 @@ def serve(
     seconds. SIGTERM ends it once what runs is finished.
     """
     places = [parse_listen(text) for text in listen]
-    found = open_material(folder, name, crl)
-    material = found.material
-    where = uploads or folder / "uploads"
-    app: Any
-    if application is None:
-        app = make_app(open_store(where, material.trust_domain), UploadLimits(max_file, quota, keep_free))
-    else:
-        app = _load(application)
+    service = Service(
+        folder,
+        name,
+        crl,
+        uploads or folder / "uploads",
+        UploadLimits(max_file, quota, keep_free),
+        application,
+    )
+    found = service.material()
     limits = Limits(
         head=max_head,
         handshake_seconds=handshake_timeout,
@@ -151,18 +160,21 @@ def serve(
         connections_per_address=max_per_address,
         stop_seconds=stop_timeout,
     )
-    _warn_of_end(material)
+    _warn_of_end(found.material)
     _warn_of_names(found, [host for host, _ in places])
 
-    def tell(addresses: Sequence[Address]) -> None:
-        _tell(found, [host for host, _ in places], addresses, application or f"files into {where}")
-
+    tell = partial(_tell, found, [host for host, _ in places], service.what)
     with ExitStack() as stack:
         stream = sys.stderr
         if log is not None:
             with told(log, "write"):
                 stream = stack.enter_context(_private_log(log))
-        run_server(app, found.source, listen=listen, limits=limits, log=stream, on_ready=tell)
+        if workers == 1:
+            app = service.app(found)
+            serve_alone(app, found.source, listen=listen, limits=limits, log=stream, on_ready=tell)
+        else:
+            service.prepare(found)
+            serve_many(service.make, workers=workers, listen=listen, limits=limits, log=stream, on_ready=tell)
     done("stopped")
 
 
@@ -170,31 +182,6 @@ def _private_log(path: Path) -> TextIO:
     """The log to append to, readable by its owner alone: it tells who was here, and from where."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
     return os.fdopen(descriptor, "a", buffering=1, encoding="utf-8")
-
-
-def _load(application: str) -> Any:
-    """The ASGI application that ``module:attribute`` names, imported from the current folder or beyond."""
-    module, colon, attribute = application.partition(":")
-    if not (colon and module and attribute):
-        raise WrongUsage(
-            f"{application!r} is not an application",
-            why="it is a module, a colon, and the name of the ASGI application in it",
-            mend="write for example: keystead serve myservice:app",
-        )
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = import_module(module)
-    except ModuleNotFoundError as error:
-        raise NotThere(
-            f"there is no module {error.name!r}",
-            why=f"{application} was looked for in this folder and in the installed packages",
-            mend="run it from the folder that holds the module, with the Python that has its packages",
-            code="no-app",
-        ) from None
-    try:
-        return getattr(found, attribute)
-    except AttributeError:
-        raise NotThere(f"the module {module} has no {attribute!r}", code="no-app") from None
 
 
 def _left(certificate: x509.Certificate, now: datetime) -> str:
@@ -226,7 +213,7 @@ def _warn_of_names(found: ServerMaterial, hosts: Sequence[str]) -> None:
             )
 
 
-def _tell(found: ServerMaterial, hosts: Sequence[str], addresses: Sequence[Address], what: str) -> None:
+def _tell(found: ServerMaterial, hosts: Sequence[str], what: str, addresses: Sequence[Address]) -> None:
     material = found.material
     due = min(map(next_update, read_crls(found.source.crl) or ()), default=system_clock())
     url = f"https://{hosts[0] if hosts[0] not in _EVERY_ADDRESS else 'HOST'}:{addresses[0].port}"

@@ -39,11 +39,21 @@ class Caps:
     handshakes: int = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Plea:
+    """Another process's wish that a half-open connection here give way: of which keys, ``suits`` tells.
+
+    ``pass_on`` asks the next process, where there is none here any more; False where there is none at all.
+    """
+
+    suits: Callable[[str], bool]
+    pass_on: Callable[[], bool]
+
+
 class Tally(Protocol):
     """How many places are taken, by whoever counts together.
 
-    Used as a context manager: what is read and changed in its body is one step for all of them. A *plea* is
-    another process's wish that a half-open connection here give way.
+    Used as a context manager: what is read and changed in its body is one step for all of them.
     """
 
     def __enter__(self) -> Self:
@@ -75,8 +85,8 @@ class Tally(Protocol):
     def plead(self, key: str | None) -> bool:
         """Have another process close a half-open one (of ``key``); False where none has any."""
 
-    def pleas(self) -> tuple[Callable[[str], bool], ...]:
-        """What others have pleaded for since the last time: each tells which keys would do."""
+    def pleas(self) -> tuple[Plea, ...]:
+        """What others have pleaded for since the last time."""
 
 
 class OwnTally:
@@ -129,7 +139,7 @@ class OwnTally:
         """There is nobody else."""
         return False
 
-    def pleas(self) -> tuple[Callable[[str], bool], ...]:
+    def pleas(self) -> tuple[Plea, ...]:
         """There is nobody else."""
         return ()
 
@@ -186,6 +196,7 @@ class Capacity:
         key = address_key(host)
         evicted: list[Slot] = []
         with self._tally as tally:
+            self._hear_pleas(tally, evicted)
             slot = self._admit(tally, key, evict, evicted)
         for loser in evicted:
             loser.evict()
@@ -214,13 +225,18 @@ class Capacity:
         """Close the half-open connections whose places other processes have pleaded for."""
         evicted: list[Slot] = []
         with self._tally as tally:
-            for would_do in tally.pleas():
-                oldest = next((slot for slot in self._waiting if would_do(slot.key)), None)
-                if oldest is not None:  # else its handshake is done meanwhile, and newcomers find no place
-                    oldest.release()
-                    evicted.append(oldest)
+            self._hear_pleas(tally, evicted)
         for loser in evicted:
             loser.evict()
+
+    def _hear_pleas(self, tally: Tally, evicted: list[Slot]) -> None:
+        for plea in tally.pleas():
+            oldest = next((slot for slot in self._waiting if plea.suits(slot.key)), None)
+            if oldest is None:  # its handshake is done meanwhile
+                plea.pass_on()
+                continue
+            oldest.release()
+            evicted.append(oldest)
 
     def settle(self, slot: Slot) -> None:
         """Called by the slot whose handshake is done."""

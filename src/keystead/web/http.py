@@ -1,7 +1,7 @@
 """HTTP/1.1 on one connection: uvicorn's protocol, with bounds on what it leaves unbounded.
 
-uvicorn limits neither a head's size nor the wait for it, and queues an error behind nothing. Not here: whom
-to serve (`web.gate`), TLS.
+uvicorn limits neither a head's size nor the wait for it, queues an error behind nothing, and parses all that a
+client asks for before it has an answer. Not here: whom to serve (`web.gate`), TLS.
 """
 
 from __future__ import annotations
@@ -50,6 +50,13 @@ class Services:
     visitors: WeakSet[Visitor]
 
 
+_HEAD_PIECE = 4 * 1024
+"""Octets parsed at once where requests may begin: some are cheap to send, and each is a queued cycle here."""
+
+_BODY_PIECE = 16 * 1024
+"""The same of a body whose length was not said: it may end anywhere, with requests behind it."""
+
+
 _MALFORMED = Problem(
     400,
     "bad-request",
@@ -76,6 +83,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._phase = Phase.BETWEEN
         self._head_octets = 0
         self._fed_octets = 0
+        self._unparsed = b""
+        self._body_left = 0
         self._got_on = False
         self._begun = 0
         self._objection: Problem | None = None
@@ -102,6 +111,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called once the connection is gone, or can carry nothing more."""
         super().connection_lost(exc)
+        self._deaf = True
         self._services.visitors.discard(self._visitor)
         self._deadline.end()
         self._let_go()
@@ -115,9 +125,22 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, within bounds."""
+        """Parse ``data``; what stands behind a request that waits for its turn waits unparsed."""
+        self._unparsed += data
+        self._parse()
+        if self.pipeline:
+            self.flow.pause_reading()  # the application that runs may have resumed it
+
+    def _parse(self) -> None:
+        """Feed the parser, within bounds, until a request has to wait for the one before it."""
+        while self._unparsed and not self._deaf and not self.pipeline:
+            size = max(self._body_left, _BODY_PIECE if self._phase is Phase.BODY else _HEAD_PIECE)
+            piece, self._unparsed = self._unparsed[:size], self._unparsed[size:]
+            self._feed(piece)
         if self._deaf:
-            return
+            self._unparsed = b""
+
+    def _feed(self, data: bytes) -> None:
         if self._phase is Phase.BODY:
             self._deadline.set(self._limits.stall_seconds)
         self._got_on = False
@@ -166,17 +189,20 @@ class HttpProtocol(HttpToolsProtocol):
         self._phase = Phase.BODY
         self._deadline.set(self._limits.stall_seconds)
         self._check_host()
+        self._body_left = self._announced()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self._got_on = True
+        self._body_left = max(0, self._body_left - len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._phase = Phase.BETWEEN
         self._got_on = True
+        self._body_left = 0
         self._deadline.clear()
         super().on_message_complete()
 
@@ -191,6 +217,11 @@ class HttpProtocol(HttpToolsProtocol):
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
             raise ValueError
+
+    def _announced(self) -> int:
+        """The octets of the body, 0 where that was not said; that it is a number was the parser's to see."""
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        return int(length.lstrip(b"0") or b"0")  # Python converts no more than 4,300 digits at once
 
     def _too_large(self) -> Problem:
         return Problem(
@@ -211,11 +242,14 @@ class HttpProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._phase is Phase.BETWEEN:
             self._deadline.set(self._limits.head_seconds)
+        if not self.pipeline:
+            self.flow.resume_reading()
+            if self._unparsed:
+                self.loop.call_soon(self._parse)
 
     def cut(self, problem: Problem) -> None:
         """End the connection, with ``problem`` where somebody waits for an answer."""
@@ -305,20 +339,22 @@ class HttpProtocol(HttpToolsProtocol):
     # ---- time
 
     def _out_of_time(self) -> None:
-        if self._phase is Phase.BETWEEN:
+        if self._we_are_the_slow_one():
+            self._deadline.set(self._limits.stall_seconds)
+        elif self._phase is Phase.BETWEEN:
             self.transport.close()
         elif self._phase is Phase.HEAD:
             self._object(_SLOW_HEAD)
         elif self._phase is Phase.UPGRADE:
             self.refuse(_MALFORMED)
-        elif self._we_are_the_slow_one():
-            self._deadline.set(self._limits.stall_seconds)
         else:
             self._object(_STALLED)
 
     def _we_are_the_slow_one(self) -> bool:
-        """Whether the client waits for us: for the application to read, or for 100 Continue."""
-        return self.flow.read_paused or self.cycle.waiting_for_100_continue
+        """Whether the client waits for us: for an earlier answer, for the application to read, or for 100."""
+        if self._phase is not Phase.BODY:
+            return bool(self.pipeline)
+        return bool(self.pipeline) or self.flow.read_paused or self.cycle.waiting_for_100_continue
 
     # ---- upgrades
 

@@ -1,0 +1,57 @@
+"""What ``keystead serve`` serves, as a value that each of its processes can make the same thing of.
+
+Not here: sockets and processes (`web`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from keystead.subscriber.fileserver.app import make_app
+from keystead.subscriber.fileserver.limits import UploadLimits
+from keystead.subscriber.fileserver.material import ServerMaterial, open_material
+from keystead.subscriber.fileserver.shelf import open_store
+from keystead.tls.reloading import CredentialSource
+from keystead.web.application import load
+from keystead.web.gate import App
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A server's identity in ``folder`` and its lists (None: the folder's), and what it serves.
+
+    That is ``application`` ("module:attribute"), or, without one, files into ``uploads``.
+    """
+
+    folder: Path
+    name: str | None
+    crl: Path | None
+    uploads: Path
+    upload_limits: UploadLimits
+    application: str | None
+
+    @property
+    def what(self) -> str:
+        """In words."""
+        return self.application or f"files into {self.uploads}"
+
+    def material(self) -> ServerMaterial:
+        """The identity; raises `KeysteadError` where there is none that can serve."""
+        return open_material(self.folder, self.name, self.crl)
+
+    def app(self, found: ServerMaterial) -> App:
+        """The ASGI application; raises `KeysteadError` where there is none, or no place for the files."""
+        if self.application is not None:
+            return load(self.application)
+        return make_app(open_store(self.uploads, found.material.trust_domain), self.upload_limits)
+
+    def prepare(self, found: ServerMaterial) -> None:
+        """What is done once, before several processes make the application; raises as `app` does."""
+        if self.application is None:
+            open_store(self.uploads, found.material.trust_domain)
+
+    def make(self) -> tuple[App, CredentialSource]:
+        """Both, as a worker wants them."""
+        found = self.material()
+        return self.app(found), found.source

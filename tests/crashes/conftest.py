@@ -1,38 +1,49 @@
-"""A machine with a CA of environment dev, made once and copied for each test."""
+"""Machines on which all is prepared for a command, each made once; and what runs the command there."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.crashes.forking import ForkingMachine
+from tests.crashes.works import WORKS
 from tests.e2e.conftest import Machine
 
 
 @pytest.fixture(scope="session")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the environment dev, to be copied."""
-    machine = Machine(tmp_path_factory.mktemp("founded"))
-    home = machine.folder / "home"
-    machine.ok("ca", "init", "--no-passphrase", "--home", str(home))
-    return home
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A function that gives the folder of a machine where a work of `WORKS` is prepared; only to copy."""
+
+    @cache
+    def prepare(name: str) -> Path:
+        machine = ForkingMachine(tmp_path_factory.mktemp("scene") / "machine")
+        machine.folder.mkdir()
+        for step in WORKS[name].steps:
+            step(machine)
+        return machine.folder
+
+    return prepare
+
+
+@pytest.fixture
+def prepared(scenes: Callable[[str], Path], request: pytest.FixtureRequest) -> Callable[[str], Machine]:
+    """A function that gives the machine of a work, only to be copied; in a soak, its commands are forked."""
+    kind = Machine if request.node.get_closest_marker("soak") is None else ForkingMachine
+    return lambda name: kind(scenes(name))
 
 
 @pytest.fixture
 def machine(tmp_path: Path, request: pytest.FixtureRequest) -> Machine:
-    """One machine for all roles; in a soak, its commands are forked."""
-    folder = tmp_path / "machine"
-    folder.mkdir()
-    if request.node.get_closest_marker("soak") is None:
-        return Machine(folder)
-    machine = ForkingMachine(folder)
-    machine.ok("--version")  # the first waits for the imports, which belong to no command's time
-    return machine
+    """An empty machine; in a soak, its commands are forked."""
+    kind = Machine if request.node.get_closest_marker("soak") is None else ForkingMachine
+    return kind(tmp_path)
 
 
 @pytest.fixture
-def home(founded: Path, machine: Machine) -> Path:
-    """This test's own CA, of environment dev."""
-    return Path(shutil.copytree(founded, machine.folder / "home"))
+def home(scenes: Callable[[str], Path], machine: Machine) -> Path:
+    """A CA of environment dev on that machine."""
+    return Path(shutil.copytree(scenes("publish") / "home", machine.folder / "home"))

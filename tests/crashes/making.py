@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ def copied(machine: Machine) -> Iterator[Machine]:
     shutil.rmtree(folder)
 
 
-def write_csrs(folder: Path, names: list[str]) -> None:
+def write_csrs(folder: Path, names: Iterable[str]) -> None:
     """A CSR of a new key for each of ``names``, into ``folder``, which is made."""
     folder.mkdir()
     for name in names:

@@ -12,9 +12,15 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from keystead.subscriber.folder import open_folder
+from keystead.subscriber.roles import Role
+from tests.crashes.forking import ForkingMachine
 from tests.e2e.conftest import Machine
 
 _STRAY = re.compile(r"\.tmp$|\.part$|^\.incoming-|\.db-journal$|\.new\.")
+
+_BESIDE = re.compile(r"\.db-(wal|shm)$|\.lock$|^\.gitignore$")
+"""What lies beside databases, in locked and in empty folders, and holds nothing of its own."""
 
 
 def query(database: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
@@ -66,7 +72,8 @@ def assert_whole(machine: Machine, home: Path, env: str = "dev") -> None:
     inventory = home / env / "inventory.db"
     assert query(inventory, "PRAGMA integrity_check") == [("ok",)]
     assert query(inventory, "PRAGMA foreign_key_check") == []
-    said = json.loads(machine.ok("ca", "audit", "--env", env, "--home", str(home), "--json").out)
+    auditing = ForkingMachine(machine.folder)
+    said = json.loads(auditing.ok("ca", "audit", "--env", env, "--home", str(home), "--json").out)
     assert said["crl_is_behind"] is False
     assert said["entries"] > 0
     lists = crls(home / env / "crl.pem")
@@ -91,3 +98,28 @@ def crl_number(crl: x509.CertificateRevocationList) -> int:
 def revoked_in(path: Path) -> Sequence[int]:
     """The serial numbers that the lists in the file name."""
     return [entry.serial_number for crl in crls(path) for entry in crl]
+
+
+def assert_all_is_sound(machine: Machine) -> None:
+    """Every CA of the machine is sound, every certificate recorded, every pair fits, nothing lies about."""
+    folders = [path for path in machine.folder.iterdir() if path.is_dir()]
+    assert_no_strays(*(folder for folder in folders if not list(folder.glob("*.new.key"))))
+    for home in folders:
+        if (home / "dev").exists():
+            assert_whole(machine, home)
+    if (inventory := machine.folder / "home/dev/inventory.db").exists():
+        assert_every_certificate_is_recorded(inventory, *folders)
+    if (machine.folder / "alice/alice.crt").exists():
+        open_folder(machine.folder / "alice", Role.CLIENT)
+
+
+def content_of(machine: Machine) -> dict[str, object]:
+    """All that the machine has: of each database its rows, of each other file its octets."""
+    found: dict[str, object] = {}
+    for path in sorted(machine.folder.rglob("*")):
+        if path.suffix == ".db":
+            with closing(sqlite3.connect(path)) as connection:
+                found[str(path)] = list(connection.iterdump())
+        elif path.is_file() and not _BESIDE.search(path.name):
+            found[str(path)] = path.read_bytes()
+    return found

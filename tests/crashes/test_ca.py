@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keystead.ca.claims import COMPROMISED
-from keystead.cli.ca.sign import MANY
 from keystead.pki.serials import serial_hex
 from tests.crashes.killing import assert_nobody_is_left, course_of, kill
-from tests.crashes.making import columns_of, copied, take_back_to_the_first_schema, write_csrs
+from tests.crashes.making import columns_of, copied
 from tests.crashes.soundness import (
     assert_every_certificate_is_recorded,
     assert_handed_out,
@@ -21,23 +21,19 @@ from tests.crashes.soundness import (
     query,
     revoked_in,
 )
+from tests.crashes.works import FEW, INIT, MANY_NAMES, WORKS, sign
 from tests.e2e.conftest import Machine
 from tests.rounds import Rounds, in_sample_and_soak
 
-BARRED = f"holder = '{COMPROMISED}'"
-INIT = "ca", "init", "--no-passphrase", "--home", "home"
-
-
-def sign(folder: str, *more: str) -> tuple[str, ...]:
-    return "ca", "sign", folder, "--home", "home", *more
-
-
-def revoke(name: str, reason: str) -> tuple[str, ...]:
-    return "ca", "revoke", name, "--reason", reason, "--home", "home"
+Prepared = Callable[[str], Machine]
 
 
 def inventory_of(machine: Machine) -> Path:
     return machine.folder / "home" / "dev" / "inventory.db"
+
+
+def published_by(machine: Machine) -> Path:
+    return machine.folder / "home" / "dev" / "crl.pem"
 
 
 def assert_sound(machine: Machine, *folders: str) -> None:
@@ -47,7 +43,8 @@ def assert_sound(machine: Machine, *folders: str) -> None:
 
 
 @in_sample_and_soak
-def test_a_killed_init_leaves_all_or_nothing(machine: Machine, rounds: Rounds) -> None:
+def test_a_killed_init_leaves_all_or_nothing(prepared: Prepared, rounds: Rounds) -> None:
+    machine = prepared("init")
     course = course_of(machine, *INIT)
     for chance in rounds.play(1):
         with copied(machine) as killed:
@@ -59,21 +56,16 @@ def test_a_killed_init_leaves_all_or_nothing(machine: Machine, rounds: Rounds) -
 
 
 @in_sample_and_soak
-def test_a_killed_signing_of_a_few_is_completed_by_the_next(
-    machine: Machine, home: Path, rounds: Rounds
-) -> None:
-    _signings_are_killed(machine, rounds, sample=2, count=3)
+def test_a_killed_signing_of_a_few_is_completed_by_the_next(prepared: Prepared, rounds: Rounds) -> None:
+    _signings_are_killed(prepared("sign a few"), rounds, FEW, sample=2)
 
 
 @in_sample_and_soak
-def test_a_killed_signing_with_workers_is_completed_by_the_next(
-    machine: Machine, home: Path, rounds: Rounds
-) -> None:
-    _signings_are_killed(machine, rounds, sample=1, count=MANY)
+def test_a_killed_signing_with_workers_is_completed_by_the_next(prepared: Prepared, rounds: Rounds) -> None:
+    _signings_are_killed(prepared("sign many"), rounds, MANY_NAMES, sample=2)
 
 
-def _signings_are_killed(machine: Machine, rounds: Rounds, *, sample: int, count: int) -> None:
-    write_csrs(machine.folder / "inbox", names := [f"n{number}" for number in range(count)])
+def _signings_are_killed(machine: Machine, rounds: Rounds, names: Sequence[str], *, sample: int) -> None:
     course = course_of(machine, *sign("inbox"))
     for chance in rounds.play(sample):
         with copied(machine) as killed:
@@ -89,34 +81,25 @@ def _signings_are_killed(machine: Machine, rounds: Rounds, *, sample: int, count
 
 
 @in_sample_and_soak
-def test_a_killed_signing_of_a_renewal_renews_once(machine: Machine, home: Path, rounds: Rounds) -> None:
-    machine.ok("csr", "alice", "--dir", "alice")
-    machine.ok(*sign("alice", "--out", "first"))
-    machine.ok("install", "first/alice.pem", "--dir", "alice")
-    machine.ok("csr", "alice", "--renew", "--dir", "alice")
+def test_a_killed_signing_of_a_renewal_renews_once(prepared: Prepared, rounds: Rounds) -> None:
+    machine, words = prepared("sign a renewal"), WORKS["sign a renewal"].words
     old = serial_hex(leaf(machine.folder / "alice/alice.crt").serial_number)
-    words = sign("alice", "--out", "second")
     course = course_of(machine, *words)
     for chance in rounds.play(1):
         with copied(machine) as killed:
             kill(killed, course, chance, *words)
             assert_every_certificate_is_recorded(inventory_of(killed), killed.folder / "second")
             killed.ok(*words)
-            renewed = query(inventory_of(killed), "SELECT renews FROM certificates WHERE name = 'alice'")
-            assert sorted(renewed, key=str) == sorted([(None,), (old,)], key=str)
+            recorded = "SELECT renews FROM certificates WHERE name = 'alice' ORDER BY renews"
+            assert query(inventory_of(killed), recorded) == [(None,), (old,)]
             killed.ok("install", "second/alice.pem", "--dir", "alice")
             assert_sound(killed, "alice", "second")
 
 
 @in_sample_and_soak
-def test_a_killed_signing_that_replaces_ends_the_old_with_the_new(
-    machine: Machine, home: Path, rounds: Rounds
-) -> None:
-    write_csrs(machine.folder / "old", ["alice"])
-    machine.ok(*sign("old"))
+def test_a_killed_signing_that_replaces_ends_the_old_with_the_new(prepared: Prepared, rounds: Rounds) -> None:
+    machine, words = prepared("sign and replace"), WORKS["sign and replace"].words
     old = leaf(machine.folder / "old/alice.crt").serial_number
-    write_csrs(machine.folder / "new", ["alice"])
-    words = sign("new", "--replace")
     course = course_of(machine, *words)
     issued = "SELECT count(*) FROM certificates WHERE name = 'alice'"
     for chance in rounds.play(2):
@@ -127,67 +110,58 @@ def test_a_killed_signing_that_replaces_ends_the_old_with_the_new(
             assert_every_certificate_is_recorded(inventory_of(killed), killed.folder / "new")
             killed.ok(*words)
             assert query(inventory_of(killed), issued) == [(2,)]
-            assert revoked_in(killed.folder / "home/dev/crl.pem") == [old]
+            assert revoked_in(published_by(killed)) == [old]
             assert revoked_in(killed.folder / "new/crl.pem") == [old]
             assert_handed_out(killed.folder / "new", ["alice"])
             assert_sound(killed, "new")
 
 
 @in_sample_and_soak
-def test_a_killed_revocation_is_completed_by_the_next(machine: Machine, home: Path, rounds: Rounds) -> None:
-    write_csrs(machine.folder / "inbox", ["before", "alice", "bob"])
-    machine.ok(*sign("inbox"))
-    machine.ok(*revoke("before", "cessationOfOperation"))
-    before, alice = (leaf(machine.folder / f"inbox/{name}.crt").serial_number for name in ("before", "alice"))
-    words = revoke("alice", "superseded")
+def test_a_killed_revocation_is_completed_by_the_next(prepared: Prepared, rounds: Rounds) -> None:
+    machine, words = prepared("revoke"), WORKS["revoke"].words
+    serial = leaf(machine.folder / "first/alice.crt").serial_number
     course = course_of(machine, *words)
     for chance in rounds.play(1):
         with copied(machine) as killed:
             kill(killed, course, chance, *words)
-            assert set(revoked_in(killed.folder / "home/dev/crl.pem")) in ({before}, {before, alice})
+            assert revoked_in(published_by(killed)) in ([], [serial])
             killed.ok(*words)
-            assert set(revoked_in(killed.folder / "home/dev/crl.pem")) == {before, alice}
-            reasons = query(inventory_of(killed), "SELECT reason FROM revocations ORDER BY reason")
-            assert reasons == [("cessationOfOperation",), ("superseded",)]
+            assert revoked_in(published_by(killed)) == [serial]
+            recorded = query(inventory_of(killed), "SELECT serial, reason FROM revocations")
+            assert recorded == [(serial_hex(serial), "superseded")]
             assert_sound(killed)
 
 
 @in_sample_and_soak
 def test_a_killed_revocation_of_a_lost_key_bars_it_and_what_was_renewed_from_it(
-    machine: Machine, home: Path, rounds: Rounds
+    prepared: Prepared, rounds: Rounds
 ) -> None:
-    machine.ok("csr", "alice", "--dir", "alice")
-    machine.ok(*sign("alice", "--out", "first"))
-    machine.ok("install", "first/alice.pem", "--dir", "alice")
-    machine.ok("csr", "alice", "--renew", "--dir", "alice")
-    machine.ok(*sign("alice", "--out", "second"))
+    machine, words = prepared("revoke a lost key"), WORKS["revoke a lost key"].words
     lost = {leaf(machine.folder / f"{folder}/alice.crt").serial_number for folder in ("first", "second")}
-    words = revoke("alice", "keyCompromise")
     course = course_of(machine, *words)
     for chance in rounds.play(1):
         with copied(machine) as killed:
             kill(killed, course, chance, *words)
             killed.ok(*words)
-            assert set(revoked_in(killed.folder / "home/dev/crl.pem")) == lost
-            barred = query(killed.folder / "home/keys.db", f"SELECT count(*) FROM keys WHERE {BARRED}")
-            assert barred == [(2,)]
+            assert set(revoked_in(published_by(killed))) == lost
+            holders = query(killed.folder / "home/keys.db", "SELECT holder FROM keys ORDER BY holder")
+            assert holders == [(COMPROMISED,), (COMPROMISED,), ("dev",), ("dev",)]  # the CA's own two
             assert_sound(killed)
 
 
 @in_sample_and_soak
 def test_a_killed_publication_leaves_whole_lists_that_never_go_back(
-    machine: Machine, home: Path, rounds: Rounds
+    prepared: Prepared, rounds: Rounds
 ) -> None:
-    words = "ca", "crl", "--home", "home", "--out", "copy.pem"
-    before = _numbers(home / "dev" / "crl.pem")
+    machine, words = prepared("publish"), WORKS["publish"].words
+    before = _numbers(published_by(machine))
     course = course_of(machine, *words)
     for chance in rounds.play(1):
         with copied(machine) as killed:
-            published = killed.folder / "home/dev/crl.pem"
             kill(killed, course, chance, *words)
-            between = _numbers(published)
+            between = _numbers(published_by(killed))
             killed.ok(*words)
-            after = _numbers(published)
+            after = _numbers(published_by(killed))
             assert all(before[key] <= between[key] < after[key] for key in before), (before, between, after)
             assert _numbers(killed.folder / "copy.pem") == after
             assert not list(killed.folder.glob(".*.tmp"))
@@ -201,18 +175,12 @@ def _numbers(path: Path) -> dict[str, int]:
 
 
 @in_sample_and_soak
-def test_a_killed_migration_is_completed_by_the_next_command(
-    machine: Machine, home: Path, rounds: Rounds
-) -> None:
-    inventory = inventory_of(machine)
+def test_a_killed_migration_is_completed_by_the_next_command(prepared: Prepared, rounds: Rounds) -> None:
+    machine, words = prepared("migrate"), WORKS["migrate"].words
     schema = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
-    newest = query(inventory, schema)
-    write_csrs(machine.folder / "inbox", [f"n{number}" for number in range(40)])
-    machine.ok(*sign("inbox"))
-    machine.ok(*revoke("n7", "superseded"))
-    take_back_to_the_first_schema(inventory)
-    content = _content(inventory, columns := columns_of(inventory))
-    words = "ca", "list", "--home", "home"
+    newest = query(inventory_of(prepared("publish")), schema)
+    content = _content(inventory_of(machine), columns := columns_of(inventory_of(machine)))
+    assert query(inventory_of(machine), schema) != newest
     course = course_of(machine, *words)
     for chance in rounds.play(2):
         with copied(machine) as killed:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.crashes.forking import ForkingMachine
 from tests.crashes.killing import Instant, instants_of, kill_after, kill_at
 from tests.e2e.conftest import Machine
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_command_is_killed_before_the_call_that_is_named(machine: Machine) -> None:
+@pytest.mark.parametrize("kind", [Machine, ForkingMachine])
+def test_a_command_is_killed_before_the_call_that_is_named(tmp_path: Path, kind: type[Machine]) -> None:
+    machine = kind(tmp_path)
     csr = "csr", "alice", "--dir"
     instants = instants_of(machine, *csr, "whole")
     assert Instant("linkat", 1) in instants
@@ -23,6 +26,19 @@ def test_a_command_is_killed_before_the_call_that_is_named(machine: Machine) -> 
     assert (machine.folder / "cut/alice.key").exists()
 
 
-def test_a_command_is_killed_when_its_time_is_up(machine: Machine, home: Path) -> None:
-    assert kill_after(machine, 0.02, "ca", "audit", "--home", str(home))
-    assert not kill_after(machine, 30, "ca", "audit", "--home", str(home))
+@pytest.mark.parametrize("kind", [Machine, ForkingMachine])
+def test_a_command_is_killed_when_its_time_is_up(tmp_path: Path, kind: type[Machine]) -> None:
+    machine, csr = kind(tmp_path), ("csr", "alice", "--dir")
+    assert kill_after(machine, 0, *csr, "cut")
+    assert not (machine.folder / "cut/alice.csr").exists()
+    assert not kill_after(machine, 30, *csr, "whole")
+    assert (machine.folder / "whole/alice.csr").exists()
+
+
+def test_what_is_forked_has_its_own_words_folder_environment_and_output(tmp_path: Path) -> None:
+    machine = ForkingMachine(tmp_path)
+    assert "--dir" in machine.ok("csr", "--help").out
+    assert machine.run("csr", "alice", "--nonsense").code == 2
+    refused = machine.refused("ca", "list", KEYSTEAD_ENV="staging")
+    assert "staging" in refused.err
+    assert str(tmp_path) in refused.err

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -14,38 +14,11 @@ from keystead.subscriber.roles import Role
 from tests.crashes.killing import course_of, kill
 from tests.crashes.making import copied
 from tests.crashes.soundness import assert_no_strays, leaf
+from tests.crashes.works import CSR, RENEW, WORKS
 from tests.e2e.conftest import Machine
 from tests.rounds import Rounds, in_sample_and_soak
 
-CSR = "csr", "alice", "--dir", "alice"
-RENEW = *CSR, "--renew"
-
-
-def install(path: str) -> tuple[str, ...]:
-    return "install", path, "--dir", "alice"
-
-
-@pytest.fixture
-def requested(machine: Machine, home: Path) -> Machine:
-    """The machine, where folder ``alice`` waits for what was signed for it: ``first/alice.pem``."""
-    machine.ok(*CSR)
-    machine.ok("ca", "sign", "alice", "--out", "first", "--home", "home")
-    return machine
-
-
-@pytest.fixture
-def installed(requested: Machine) -> Machine:
-    """The machine, where folder ``alice`` has its certificate."""
-    requested.ok(*install("first/alice.pem"))
-    return requested
-
-
-@pytest.fixture
-def renewing(installed: Machine) -> Machine:
-    """The machine, where folder ``alice`` waits for its renewal: ``second/alice.pem``."""
-    installed.ok(*RENEW)
-    installed.ok("ca", "sign", "alice", "--out", "second", "--home", "home")
-    return installed
+Prepared = Callable[[str], Machine]
 
 
 def opened(machine: Machine) -> Material:
@@ -59,7 +32,8 @@ def assert_csr_fits(folder: Path, key: str) -> None:
 
 
 @in_sample_and_soak
-def test_a_killed_csr_leaves_a_key_that_the_next_run_takes_up(machine: Machine, rounds: Rounds) -> None:
+def test_a_killed_csr_leaves_a_key_that_the_next_run_takes_up(prepared: Prepared, rounds: Rounds) -> None:
+    machine = prepared("csr")
     course = course_of(machine, *CSR)
     for chance in rounds.play(3):
         with copied(machine) as killed:
@@ -78,11 +52,12 @@ def test_a_killed_csr_leaves_a_key_that_the_next_run_takes_up(machine: Machine, 
 
 
 @in_sample_and_soak
-def test_a_killed_renewal_request_leaves_the_pair_and_is_taken_up(installed: Machine, rounds: Rounds) -> None:
-    course = course_of(installed, *RENEW)
-    pair = opened(installed).key_pem, opened(installed).chain_pem
+def test_a_killed_renewal_request_leaves_the_pair_and_is_taken_up(prepared: Prepared, rounds: Rounds) -> None:
+    machine = prepared("csr for a renewal")
+    course = course_of(machine, *RENEW)
+    pair = opened(machine).key_pem, opened(machine).chain_pem
     for chance in rounds.play(2):
-        with copied(installed) as killed:
+        with copied(machine) as killed:
             kill(killed, course, chance, *RENEW)
             assert (opened(killed).key_pem, opened(killed).chain_pem) == pair
             killed.ok(*RENEW)
@@ -92,12 +67,12 @@ def test_a_killed_renewal_request_leaves_the_pair_and_is_taken_up(installed: Mac
 
 
 @in_sample_and_soak
-def test_a_killed_first_install_is_completed_by_the_next(requested: Machine, rounds: Rounds) -> None:
-    words = install("first/alice.pem")
-    course = course_of(requested, *words)
-    wanted = leaf(requested.folder / "first/alice.pem")
+def test_a_killed_first_install_is_completed_by_the_next(prepared: Prepared, rounds: Rounds) -> None:
+    machine, words = prepared("install"), WORKS["install"].words
+    course = course_of(machine, *words)
+    wanted = leaf(machine.folder / "first/alice.pem")
     for chance in rounds.play(3):
-        with copied(requested) as killed:
+        with copied(machine) as killed:
             kill(killed, course, chance, *words)
             try:
                 assert opened(killed).certificate == wanted  # never without its anchor and lists
@@ -110,12 +85,12 @@ def test_a_killed_first_install_is_completed_by_the_next(requested: Machine, rou
 
 
 @in_sample_and_soak
-def test_a_killed_renewal_swap_leaves_one_pair_that_fits(renewing: Machine, rounds: Rounds) -> None:
-    words = install("second/alice.pem")
-    course = course_of(renewing, *words)
-    old, new = opened(renewing).certificate, leaf(renewing.folder / "second/alice.pem")
+def test_a_killed_renewal_swap_leaves_one_pair_that_fits(prepared: Prepared, rounds: Rounds) -> None:
+    machine, words = prepared("install a renewal"), WORKS["install a renewal"].words
+    course = course_of(machine, *words)
+    old, new = opened(machine).certificate, leaf(machine.folder / "second/alice.pem")
     for chance in rounds.play(3):
-        with copied(renewing) as killed:
+        with copied(machine) as killed:
             kill(killed, course, chance, *words)
             assert opened(killed).certificate in {old, new}
             killed.ok(*words)

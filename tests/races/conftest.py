@@ -1,3 +1,3 @@
-"""A machine with a CA of environment dev, as the crash tests have it."""
+"""Machines as the crash tests have them."""
 
-from tests.crashes.conftest import founded, home, machine  # noqa: F401 - fixtures are found by their names
+from tests.crashes.conftest import home, machine, scenes  # noqa: F401 - fixtures are found by their names

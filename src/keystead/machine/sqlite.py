@@ -53,16 +53,18 @@ _LOCKED = _Trouble(
 _DENIED = _Trouble(
     Unavailable, "this account may not write there", "run as the owner; look at: ls -l {path}*"
 )
+_FULL = _Trouble(Unavailable, "the disk is full", "make room there, then run the command again")
 _DAMAGED = _Trouble(
     BadInput, "the file is damaged, or is no SQLite database", "put the last copy of {path} back"
+)
+_READ_ONLY = _Trouble(
+    Unavailable, "the file system is read-only", "make it writable, then run the command again"
 )
 _BY_NAME: Mapping[str, _Trouble] = MappingProxyType(
     {
         "SQLITE_BUSY": _LOCKED,
         "SQLITE_LOCKED": _LOCKED,
-        "SQLITE_FULL": _Trouble(
-            Unavailable, "the disk is full", "make room there, then run the command again"
-        ),
+        "SQLITE_FULL": _FULL,
         "SQLITE_READONLY": _DENIED,
         "SQLITE_CANTOPEN": _DENIED,
         "SQLITE_PERM": _DENIED,
@@ -112,20 +114,23 @@ def use_wal(connection: sqlite3.Connection) -> None:
 def explain(error: sqlite3.Error, path: Path) -> KeysteadError:
     """The error to raise where SQLite failed on ``path`` with ``error``."""
     name = "_".join((getattr(error, "sqlite_errorname", None) or "").split("_")[:2])
-    if name == "SQLITE_IOERR" and _is_full(path.parent):
-        name = "SQLITE_FULL"
-    trouble = _BY_NAME.get(name)
+    trouble = _of_the_disk(name, path.parent) or _BY_NAME.get(name)
     if trouble is None:
         return Unavailable(f"the database {path} failed", why=str(error), mend=f"look at: ls -l {path}*")
     return trouble.kind(f"cannot use {path}", why=trouble.why, mend=trouble.mend.format(path=path))
 
 
-def _is_full(folder: Path) -> bool:
+def _of_the_disk(name: str, folder: Path) -> _Trouble | None:
+    """What SQLite does not tell: it calls a full disk an I/O error, and a read-only one a lack of rights."""
     try:
-        room = os.statvfs(folder)
+        disk = os.statvfs(folder)
     except OSError:
-        return False
-    return room.f_bavail * room.f_frsize < _SIDE_FILE
+        return None
+    if name == "SQLITE_IOERR" and disk.f_bavail * disk.f_frsize < _SIDE_FILE:
+        return _FULL
+    if _BY_NAME.get(name) is _DENIED and disk.f_flag & os.ST_RDONLY:
+        return _READ_ONLY
+    return None
 
 
 @contextmanager

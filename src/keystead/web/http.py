@@ -1,7 +1,7 @@
 """HTTP/1.1 on one connection: uvicorn's protocol, with bounds on what it leaves unbounded.
 
-uvicorn limits neither a head's size nor the wait for it, queues an error behind nothing, and parses all that a
-client asks for before it has an answer. Not here: whom to serve (`web.gate`), TLS.
+uvicorn limits neither a head's size nor the wait for it, nor how much a client asks for before it has an
+answer, and queues an error behind nothing. Not here: whom to serve (`web.gate`), TLS.
 """
 
 from __future__ import annotations
@@ -128,8 +128,6 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse ``data``; what stands behind a request that waits for its turn waits unparsed."""
         self._unparsed += data
         self._parse()
-        if self.pipeline:
-            self.flow.pause_reading()  # the application that runs may have resumed it
 
     def _parse(self) -> None:
         """Feed the parser, within bounds, until a request has to wait for the one before it."""
@@ -139,6 +137,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._feed(piece)
         if self._deaf:
             self._unparsed = b""
+        elif self._unparsed:
+            self.flow.pause_reading()  # which the application that runs may have resumed
 
     def _feed(self, data: bytes) -> None:
         if self._phase is Phase.BODY:
@@ -248,8 +248,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._deadline.set(self._limits.head_seconds)
         if not self.pipeline:
             self.flow.resume_reading()
-            if self._unparsed:
-                self.loop.call_soon(self._parse)
+            self._parse()
 
     def cut(self, problem: Problem) -> None:
         """End the connection, with ``problem`` where somebody waits for an answer."""

@@ -21,7 +21,7 @@ from tests.crashes.soundness import (
     query,
     revoked_in,
 )
-from tests.crashes.works import FEW, INIT, MANY_NAMES, WORKS, sign
+from tests.crashes.works import FEW, INIT, MANY_NAMES, VERIFY, WORKS, sign
 from tests.e2e.conftest import Machine
 from tests.rounds import Rounds, in_sample_and_soak
 
@@ -198,3 +198,38 @@ def _content(inventory: Path, columns: dict[str, list[str]]) -> dict[str, list[t
         table: query(inventory, f"SELECT {', '.join(names)} FROM {table} ORDER BY {names[0]}")
         for table, names in columns.items()
     }
+
+
+@in_sample_and_soak
+def test_a_killed_backup_leaves_a_whole_archive_or_none(prepared: Prepared, rounds: Rounds) -> None:
+    machine, work = prepared("back up"), WORKS["back up"]
+    course = course_of(machine, *work.words)
+    for chance in rounds.play(1):
+        with copied(machine) as killed:
+            kill(killed, course, chance, *work.words)
+            if (killed.folder / "dev.backup").exists():
+                killed.ok(*VERIFY)
+            work.complete(killed)
+            killed.ok(*VERIFY)
+            assert not list(killed.folder.glob(".*.tmp"))
+            assert_sound(killed)
+
+
+@in_sample_and_soak
+def test_a_killed_restore_leaves_all_or_nothing_and_undoes_no_revocation(
+    prepared: Prepared, rounds: Rounds
+) -> None:
+    machine, work = prepared("restore"), WORKS["restore"]
+    revoked = set(revoked_in(machine.folder / "published.pem"))
+    assert len(revoked) == 3  # alice's two, and one that the backup does not know
+    course = course_of(machine, *work.words)
+    for chance in rounds.play(1):
+        with copied(machine) as killed:
+            kill(killed, course, chance, *work.words)
+            if (killed.folder / "home" / "dev").exists():
+                assert_whole(killed, killed.folder / "home")
+            work.complete(killed)
+            assert set(revoked_in(published_by(killed))) == revoked
+            assert query(inventory_of(killed), "SELECT count(*) FROM certificates") == [(4,)]
+            assert query(killed.folder / "home/keys.db", "SELECT count(*) FROM keys") == [(4,)]
+            assert_sound(killed)

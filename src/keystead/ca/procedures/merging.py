@@ -58,7 +58,7 @@ def refuse_conflicts(authority: Authority) -> None:
     raise Refused(
         f"{own!r} is not restored: other environments of this machine hold {len(taken)} of its keys",
         [
-            Violation("key-of-another-environment", f"the key of {profile}/{name} is {taken[key]!r}'s", mend)
+            Violation("key-of-another-environment", f"the key of {profile}/{name} belongs to {taken[key]!r}", mend)
             for profile, name, key in rows
         ],
     )

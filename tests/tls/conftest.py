@@ -43,7 +43,19 @@ def in_force(dev: Environment, server_pair: Pair, mallory: Pair) -> InForce:
     return InForce.of(dev.credentials(server_pair), dev.crl_set(*dev.crls(mallory)))
 
 
-@pytest.fixture(params=ENGINES)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "tls_1_3: what TLS 1.2 does not have, or has otherwise")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of the transport runs over each engine that can do it."""
+    if "engine" in metafunc.fixturenames:
+        only_1_3 = metafunc.definition.get_closest_marker("tls_1_3") is not None
+        names = [name for name, engine in ENGINES.items() if not (only_1_3 and engine.tls_1_2)]
+        metafunc.parametrize("engine", names, indirect=True)
+
+
+@pytest.fixture
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

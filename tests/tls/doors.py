@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import uvloop
+from OpenSSL import SSL
 
 from keystead.tls.acceptor import Acceptor, TransportLimits
 from keystead.tls.capacity import Caps
@@ -18,11 +19,31 @@ from keystead.tls.openssl import PinnedReader, PublicReader, Reader
 from keystead.tls.refused import RefusedHandshake
 from keystead.tls.transport import TLSTransport
 
-ENGINES: dict[str, tuple[Callable[[int], Reader], Callable[[], asyncio.AbstractEventLoop]]] = {
-    "pinned-uvloop": (PinnedReader, uvloop.new_event_loop),
-    "public-uvloop": (lambda room: PublicReader(), uvloop.new_event_loop),
-    "pinned-asyncio": (PinnedReader, asyncio.new_event_loop),
+
+@dataclass(frozen=True)
+class Engine:
+    """What the transport stands on, and what is spoken: TLS 1.3, or 1.2 alone."""
+
+    reader: Callable[[int], Reader]
+    new_loop: Callable[[], asyncio.AbstractEventLoop]
+    tls_1_2: bool = False
+
+
+ENGINES = {
+    "pinned-uvloop": Engine(PinnedReader, uvloop.new_event_loop),
+    "public-uvloop": Engine(lambda room: PublicReader(), uvloop.new_event_loop),
+    "pinned-asyncio": Engine(PinnedReader, asyncio.new_event_loop),
+    "pinned-uvloop-tls1.2": Engine(PinnedReader, uvloop.new_event_loop, tls_1_2=True),
+    "public-uvloop-tls1.2": Engine(lambda room: PublicReader(), uvloop.new_event_loop, tls_1_2=True),
 }
+
+
+def of_tls_1_2(in_force: InForce) -> InForce:
+    """The same for TLS 1.2, and for no other version."""
+    credentials = replace(in_force.credentials, tls_1_2=True)
+    made = InForce.of(credentials, in_force.crls, grace=in_force.grace)
+    made.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    return made
 
 
 LIMITS = TransportLimits()
@@ -90,8 +111,8 @@ def open_door(
     limits: TransportLimits = LIMITS,
     caps: Caps = CAPS,
 ) -> Iterator[Door]:
-    reader, new_loop = ENGINES[engine]
-    door = Door(Holder(in_force), protocol)
+    chosen = ENGINES[engine]
+    door = Door(Holder(of_tls_1_2(in_force) if chosen.tls_1_2 else in_force), protocol)
     ready = threading.Event()
     stop = asyncio.Event()
 
@@ -104,7 +125,7 @@ def open_door(
             door.refusals.append,
             limits=limits,
             caps=caps,
-            reader=reader,
+            reader=chosen.reader,
         )
         server = await door.loop.create_server(door.acceptor, "127.0.0.1", 0, backlog=2048)
         door.port = server.sockets[0].getsockname()[1]
@@ -115,7 +136,7 @@ def open_door(
         await asyncio.sleep(0)
 
     def run() -> None:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
+        with asyncio.Runner(loop_factory=chosen.new_loop) as runner:
             runner.run(main())
 
     thread = threading.Thread(target=run)

@@ -1,7 +1,9 @@
-"""TLS 1.3 records made by hand, for what no library sends: floods of KeyUpdates and of empty records."""
+"""Records made by hand, for what no library sends: floods of KeyUpdates, empty records, renegotiations."""
 
 from __future__ import annotations
 
+import hmac
+import ssl
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -9,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from tests.tls.rawclient import RawClient
-from tests.tls.throwaway import Pair
+from tests.tls.throwaway import Pair, client_context
 
 APPLICATION_DATA, HANDSHAKE = 23, 22
 KEY_UPDATE = bytes([24, 0, 0, 1, 0])
@@ -52,6 +54,53 @@ class RecordClient(RawClient):
         self._aead = AESGCM(_expand(secret, b"key", 32))
         self._iv = _expand(secret, b"iv", 12)
         self._sequence = 0
+
+
+class RenegotiatingClient(RawClient):
+    """The same in TLS 1.2, whose ClientHellos in mid-connection are refused, and who goes on all the same."""
+
+    def __init__(self, port: int, pair: Pair, folder: Path) -> None:
+        log = folder / "keys"
+        context = client_context(pair.chain_pem, pair.key_pem)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384")
+        context.keylog_filename = str(log)
+        self._heard = b""
+        super().__init__(port, context)
+        self.handshake()
+        (line,) = (line.split() for line in log.read_text().splitlines() if line.startswith("CLIENT_RANDOM"))
+        client_random, master = map(bytes.fromhex, line[1:])
+        server_random = self._heard[11:43]  # of the ServerHello, the first message in the first record
+        block = _prf_sha384(master, b"key expansion" + server_random + client_random, 72)
+        self._aead, self._salt = AESGCM(block[:32]), block[64:68]
+        self._sequence = 1  # the Finished was 0
+
+    def pull(self) -> bool:
+        data = self.socket.recv(262_144)
+        self._heard += data
+        self.incoming.write(data)
+        return bool(data)
+
+    def record(self, kind: int, content: bytes) -> bytes:
+        """One encrypted record (RFC 5288, section 3)."""
+        explicit = self._sequence.to_bytes(8)
+        additional = explicit + bytes([kind, 3, 3]) + len(content).to_bytes(2)
+        self._sequence += 1
+        sealed = explicit + self._aead.encrypt(self._salt + explicit, content, additional)
+        return bytes([kind, 3, 3]) + len(sealed).to_bytes(2) + sealed
+
+    def client_hello(self) -> bytes:
+        """The beginning of a renegotiation."""
+        return self.record(HANDSHAKE, bytes([1, 0, 0, 0]))
+
+
+def _prf_sha384(secret: bytes, seed: bytes, length: int) -> bytes:
+    """RFC 5246, section 5; ``seed`` begins with the label."""
+    out, link = b"", seed
+    while len(out) < length:
+        link = hmac.digest(secret, link, "sha384")
+        out += hmac.digest(secret, link + seed, "sha384")
+    return out[:length]
 
 
 def _expand(secret: bytes, label: bytes, length: int) -> bytes:

@@ -29,6 +29,7 @@ def test_a_key_of_another_certificate_is_refused(dev: Environment, server_pair: 
     assert caught.value.code == "key-mismatch"
 
 
+@pytest.mark.tls_1_3
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_key_exchange_is_offered(door: Door, alice: Pair, group: str) -> None:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -36,6 +37,7 @@ def test_a_key_exchange_is_offered(door: Door, alice: Pair, group: str) -> None:
     assert agreed_group(door, alice, context) is not None
 
 
+@pytest.mark.tls_1_3
 def test_the_hybrid_comes_first(door: Door, alice: Pair) -> None:
     assert agreed_group(door, alice, SSL.Context(SSL.TLS_CLIENT_METHOD)) == "X25519MLKEM768"
 

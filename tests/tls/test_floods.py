@@ -27,12 +27,14 @@ def round_trip(client: RawClient) -> float:
     return time.monotonic() - begun
 
 
+@pytest.mark.tls_1_3
 def test_a_hand_made_key_update_is_understood(door: Door, alice: Pair, tmp_path: Path) -> None:
     with RecordClient(door.port, alice, tmp_path) as client:
         client.socket.sendall(client.key_update() + client.record(APPLICATION_DATA, b"after"))
         assert client.recv_exactly(5) == b"after"
 
 
+@pytest.mark.tls_1_3
 @pytest.mark.parametrize("kind", ["key updates", "empty records"])
 def test_a_flood_that_carries_nothing_is_cut_off(door: Door, alice: Pair, tmp_path: Path, kind: str) -> None:
     with RecordClient(door.port, alice, tmp_path) as client:
@@ -47,6 +49,7 @@ def test_a_flood_that_carries_nothing_is_cut_off(door: Door, alice: Pair, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.tls_1_3
 def test_a_flood_of_key_updates_between_single_octets_starves_nobody(
     door: Door, alice: Pair, tmp_path: Path
 ) -> None:
@@ -68,6 +71,7 @@ def test_a_flood_of_key_updates_between_single_octets_starves_nobody(
     assert max(waits) < 0.5
 
 
+@pytest.mark.tls_1_3
 def test_requested_key_updates_of_a_peer_that_does_not_read_pile_up_nothing(
     make_door: Any, alice: Pair, tmp_path: Path
 ) -> None:

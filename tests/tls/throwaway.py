@@ -10,12 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keystead.pki.certificates import to_pem
-from keystead.pki.keys import private_pem
+from keystead.pki.keys import KeyType, PrivateKey, digest_for, generate, private_pem
 from keystead.pki.names import TrustDomain
 from keystead.pki.revocation import Revocation, build_crl, crl_to_pem
 from keystead.tls.contexts import ServerCredentials
@@ -43,7 +41,7 @@ class Pair:
     """A certificate, its key, and the CA certificates that travel with it."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: PrivateKey
     above: tuple[x509.Certificate, ...] = ()
 
     @cached_property
@@ -84,9 +82,10 @@ def anonymous_context() -> ssl.SSLContext:
 
 @dataclass
 class Environment:
-    """A root and an issuing CA of one trust domain."""
+    """A root and an issuing CA of one trust domain, and the type of all keys there."""
 
     trust_domain: TrustDomain
+    key_type: KeyType = KeyType.P256
     root: Pair = field(init=False)
     issuing: Pair = field(init=False)
 
@@ -98,7 +97,7 @@ class Environment:
         self, common: str, issuer: Pair | None, *, path_length: int, uri: str | None = None
     ) -> Pair:
         uri = self.trust_domain.uri if uri is None else uri
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = generate(self.key_type)
         subject = _name(unit=self.trust_domain.environment, common=f"{self.trust_domain} {common}")
         builder = (
             self._builder(
@@ -115,7 +114,7 @@ class Environment:
         builder = builder.add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key()), critical=False
         )
-        return Pair(builder.sign(signer.key, hashes.SHA256()), key)
+        return Pair(builder.sign(signer.key, digest_for(signer.key)), key)
 
     def leaf(
         self,
@@ -127,6 +126,7 @@ class Environment:
         issuer: Pair | None = None,
         above: tuple[Pair, ...] | None = None,
         padding: int = 0,
+        key_type: KeyType | None = None,
     ) -> Pair:
         """A leaf of this environment; an empty ``uri`` leaves the identity out."""
         issuer = issuer or self.issuing
@@ -134,7 +134,7 @@ class Environment:
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)] if uri else []
         if profile == "server":
             names.append(x509.DNSName("localhost"))
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = generate(key_type or self.key_type)
         subject = _name(unit=self.trust_domain.environment, common=name)
         builder = (
             self._builder(subject, issuer.certificate.subject, key, lifetime)
@@ -152,11 +152,11 @@ class Environment:
                 critical=False,
             )
         sent = (self.issuing,) if above is None else above
-        return Pair(builder.sign(issuer.key, hashes.SHA256()), key, tuple(p.certificate for p in sent))
+        return Pair(builder.sign(issuer.key, digest_for(issuer.key)), key, tuple(p.certificate for p in sent))
 
     @staticmethod
     def _builder(
-        subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, lifetime: timedelta
+        subject: x509.Name, issuer: x509.Name, key: PrivateKey, lifetime: timedelta
     ) -> x509.CertificateBuilder:
         start = now() - timedelta(minutes=5)
         return (

@@ -79,6 +79,13 @@ _MOST_WORKERS = 64
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append the log (JSON, one object a line) to this file.  [default: standard error]",
 )
+@click.option(
+    "--min-tls",
+    type=click.Choice(["1.2", "1.3"]),
+    default="1.3",
+    show_default=True,
+    help="The oldest version of TLS that is spoken.",
+)
 @click.option("--max-file", type=Size(), default=_UPLOADS.file, help="The largest upload.  [default: 16g]")
 @click.option("--quota", type=Size(), help="What one identity may store in all.  [default: no limit]")
 @click.option("--keep-free", type=Size(), default=_UPLOADS.spare, help="Disk left alone.  [default: 1g]")
@@ -124,6 +131,7 @@ def serve(
     uploads: Path | None,
     crl: Path | None,
     log: Path | None,
+    min_tls: str,
     max_file: int,
     quota: int | None,
     keep_free: int,
@@ -149,6 +157,7 @@ def serve(
         uploads or folder / "uploads",
         UploadLimits(max_file, quota, keep_free),
         application,
+        tls_1_2=min_tls == "1.2",
     )
     found = service.material()
     limits = Limits(

@@ -24,6 +24,7 @@ from keystead.pki.names import TrustDomain
 from keystead.tls.crls import CrlSet
 from keystead.tls.openssl import restrict_groups
 from keystead.tls.refused import verify_callback
+from keystead.tls.suites import TLS_1_2
 
 GROUPS = ("X25519MLKEM768", "X25519", "P-256")
 """Key exchange, best first; the hybrid holds against a later quantum computer (FIPS 203)."""
@@ -37,13 +38,15 @@ class ServerCredentials:
     """A server's own certificate and key, and the anchors under which it lets clients in.
 
     ``chain`` is PEM, the leaf first, then its issuing CA; ``key`` is unencrypted PKCS#8 PEM and appears in
-    no representation. ``trust_domain`` is the server's own: peers of another get a 403.
+    no representation. ``trust_domain`` is the server's own: peers of another get a 403. ``tls_1_2`` lets in
+    clients that speak no TLS 1.3, too.
     """
 
     chain: bytes
     key: bytes = field(repr=False)
     anchors: tuple[x509.Certificate, ...]
     trust_domain: TrustDomain
+    tls_1_2: bool = False
 
     def certificates(self) -> tuple[x509.Certificate, ...]:
         """The chain, parsed; raises `BadInput`."""
@@ -98,13 +101,16 @@ class Holder:
 def server_context(
     credentials: ServerCredentials, crls: CrlSet, *, grace: timedelta = CRL_GRACE
 ) -> SSL.Context:
-    """A context for TLS 1.3 that demands a client certificate and resumes nothing (RFC 8446).
+    """A context for TLS 1.3 (RFC 8446) that demands a client certificate and resumes nothing.
+
+    On request for TLS 1.2 too, within what RFC 9325 recommends, and without renegotiation.
 
     The revocation of the whole chain is always checked: without a CRL of each issuer nobody gets in. A list
     past its nextUpdate is used for ``grace`` more. Raises `BadInput` where the material does not fit.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION if credentials.tls_1_2 else SSL.TLS1_3_VERSION)
+    context.set_cipher_list(":".join(TLS_1_2).encode("ascii"))  # TLS 1.3 has its own list
     restrict_groups(context, GROUPS)
     context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)

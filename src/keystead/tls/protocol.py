@@ -229,6 +229,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._slot.establish()
         self._clock.clear()
         self._state = State.OPEN
+        self._out.flush_soon()  # in TLS 1.2 the last word of the handshake is the server's
         self.app = self._acceptor.factory()
         self.app.connection_made(TLSTransport(self, agreed(self._connection, self._in_force)))
 

@@ -74,7 +74,7 @@ _WITHOUT_FINDING: Mapping[str, tuple[str, str]] = MappingProxyType(
         "wrong version number": ("not-tls", "the client spoke something that is not TLS"),
         "packet length too long": ("not-tls", "the client spoke something that is not TLS"),
         "record layer failure": ("not-tls", "the client spoke something that is not TLS"),
-        "unsupported protocol": ("old-tls", "the client speaks no TLS 1.3"),
+        "unsupported protocol": ("old-tls", "the client speaks older versions of TLS only"),
         "no shared cipher": ("no-cipher", "client and server have no cipher suite in common"),
         "no suitable key share": ("no-group", "client and server have no key exchange in common"),
         "excessive message size": ("too-large", "the client sent a larger handshake than is read"),

@@ -14,6 +14,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from keystead.tls.contexts import InForce
+from keystead.tls.suites import NUMBERS
 
 if TYPE_CHECKING:
     from keystead.tls.protocol import TLSProtocol
@@ -32,21 +33,13 @@ class Handshake:
     in_force: InForce
 
 
-_TLS_1_3_SUITES = {
-    "TLS_AES_128_GCM_SHA256": 0x1301,
-    "TLS_AES_256_GCM_SHA384": 0x1302,
-    "TLS_CHACHA20_POLY1305_SHA256": 0x1303,
-}
-"""RFC 8446, appendix B.4."""
-
-
 def agreed(connection: SSL.Connection, in_force: InForce) -> Handshake:
     """What the finished handshake of ``connection`` agreed on. Never raises."""
     try:
         chain = tuple(_parsed(found, in_force) for found in connection.get_verified_chain() or ())
     except Exception:  # noqa: BLE001  OpenSSL reads what cryptography's parser refuses, in many ways
         chain = ()
-    suite = _TLS_1_3_SUITES.get(connection.get_cipher_name() or "")
+    suite = NUMBERS.get(connection.get_cipher_name() or "")
     return Handshake(chain, connection.get_protocol_version(), suite, in_force)
 
 

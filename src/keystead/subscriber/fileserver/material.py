@@ -23,10 +23,13 @@ class ServerMaterial:
     source: CredentialSource
 
 
-def open_material(folder: Path, name: str | None, crl: Path | None) -> ServerMaterial:
+def open_material(
+    folder: Path, name: str | None, crl: Path | None, *, tls_1_2: bool = False
+) -> ServerMaterial:
     """The server's identity in ``folder``; ``crl`` is the file of the lists, None for the folder's own.
 
-    Raises `KeysteadError` where there is none that can serve, and `NotThere` without revocation lists.
+    ``tls_1_2`` lets in clients that speak no TLS 1.3, too. Raises `KeysteadError` where there is none that
+    can serve, and `NotThere` without revocation lists.
     """
     material = open_folder(folder, Role.SERVER, name)
     lists = crl or material.crl_path
@@ -41,7 +44,7 @@ def open_material(folder: Path, name: str | None, crl: Path | None) -> ServerMat
 
     def load() -> ServerCredentials:
         now = open_folder(folder, Role.SERVER, material.name)
-        return ServerCredentials(now.chain_pem, now.key_pem, now.anchors, now.trust_domain)
+        return ServerCredentials(now.chain_pem, now.key_pem, now.anchors, now.trust_domain, tls_1_2)
 
     files = (material.key_path, material.certificate_path, material.ca_path)
     return ServerMaterial(material, CredentialSource(load, files, lists))

@@ -19,9 +19,10 @@ from keystead.web.gate import App
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A server's identity in ``folder`` and its lists (None: the folder's), and what it serves.
+    """A server's identity in ``folder``, its lists (None: the folder's), and what it serves to whom.
 
-    That is ``application`` ("module:attribute"), or, without one, files into ``uploads``.
+    What: ``application`` ("module:attribute"), or, without one, files into ``uploads``. To whom: with
+    ``tls_1_2`` to clients that speak no TLS 1.3, too.
     """
 
     folder: Path
@@ -30,6 +31,7 @@ class Service:
     uploads: Path
     upload_limits: UploadLimits
     application: str | None
+    tls_1_2: bool
 
     @property
     def what(self) -> str:
@@ -38,7 +40,7 @@ class Service:
 
     def material(self) -> ServerMaterial:
         """The identity; raises `KeysteadError` where there is none that can serve."""
-        return open_material(self.folder, self.name, self.crl)
+        return open_material(self.folder, self.name, self.crl, tls_1_2=self.tls_1_2)
 
     def app(self, found: ServerMaterial) -> App:
         """The ASGI application; raises `KeysteadError` where there is none, or no place for the files."""

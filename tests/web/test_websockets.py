@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any
 
@@ -143,3 +144,21 @@ def test_a_put_that_asks_for_a_websocket_is_a_put(serve: Any, alice: Pair) -> No
             b"Content-Length: 3\r\n\r\nabc"
         )
         assert read_answer(client).status == 201
+
+
+def test_a_client_that_leaves_before_it_is_answered_is_no_failure_of_the_application(
+    serve: Any, alice: Pair
+) -> None:
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            raise RuntimeError("only websockets here")
+        await asyncio.sleep(0.2)
+        await send({"type": "websocket.accept"})
+        for _ in range(1000):
+            await send({"type": "websocket.send", "text": "is anybody there?"})
+
+    with serve(late) as served:
+        with served.client(alice) as client:
+            client.send(UPGRADE)
+        until(lambda: served.log.events("request"))
+        assert not served.log.events("failure")

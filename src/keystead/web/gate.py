@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
+
 from keystead.web.log import RequestLine, ServerLog
 from keystead.web.visitor import Visitor
 from keystead.wire.problems import MEDIA_TYPE, Problem
@@ -63,7 +65,11 @@ class Exchange:
             if self._body_is_coming(self._scope):
                 message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
         self._bytes_out += _size(message)
-        await self._send(message)
+        try:
+            await self._send(message)
+        except ClientDisconnected:  # raised for a websocket; what HTTP sends to nobody is dropped
+            self.client_has_left = True
+            raise
 
     async def answer(self, problem: Problem) -> None:
         """Answer with ``problem`` and close."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keystead.ca.authority.model import Repeated, Signed
-from keystead.ca.handout import Counter, check_place
+from keystead.ca.handout import Counter, Parcel, check_place
 from keystead.errors import AlreadyThere
 from keystead.pki.certificates import load_certificates, to_pem
 from keystead.pki.names import HostNames, TrustDomain
@@ -18,7 +18,7 @@ from tests.pki.makers import SERVER, Ca, csr_pem, key
 
 
 def hand_out(office: Office, places: Mapping[str, Path], *answers: Signed | Repeated) -> None:
-    Counter(office.charter(), places).hand_out(answers)
+    Counter(office.charter(), places).hand_out(list(map(Parcel.of, answers)))
 
 
 def moved(answer: Signed, source: str) -> Signed:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from keystead.ca.authority.model import Rejected, Submission
 from keystead.ca.inbox import MAX_OCTETS, find, read
 from keystead.errors import NotThere
 from keystead.pki.facts import Wishes
@@ -50,21 +51,19 @@ def test_a_folder_without_a_csr_is_told(tmp_path: Path) -> None:
 
 
 def test_what_is_in_the_files_comes_with_its_source_and_wishes(folder: Path) -> None:
-    submissions, unreadable = read(find([folder]), WISHES)
-    assert [(each.source, each.data) for each in submissions] == [
-        (str(folder / "a.csr"), b"a.csr"),
-        (str(folder / "b.csr"), b"b.csr"),
+    assert list(read(find([folder]), WISHES)) == [
+        Submission(str(folder / "a.csr"), b"a.csr", WISHES),
+        Submission(str(folder / "b.csr"), b"b.csr", WISHES),
     ]
-    assert {each.wishes for each in submissions} == {WISHES}
-    assert unreadable == []
 
 
 def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(folder: Path) -> None:
     (folder / "2.csr").write_bytes(b"x" * (MAX_OCTETS + 1))
-    submissions, unreadable = read(find([folder]), WISHES)
-    assert [Path(each.source).name for each in unreadable] == ["2.csr"]
+    unreadable, *submissions = read(find([folder]), WISHES)
+    assert Path(unreadable.source).name == "2.csr"
+    assert isinstance(unreadable, Rejected)
+    assert unreadable.error.what
     assert [Path(each.source).name for each in submissions] == ["a.csr", "b.csr"]
-    assert all(each.error.what for each in unreadable)
 
 
 def test_what_is_no_file_is_passed_over_in_a_folder(folder: Path) -> None:
@@ -76,4 +75,4 @@ def test_what_is_no_file_is_passed_over_in_a_folder(folder: Path) -> None:
 
 def test_a_pipe_beside_a_csr_is_not_opened(folder: Path) -> None:
     os.mkfifo(folder / "alice.key")  # whoever opened it would wait for ever
-    assert len(read(find([folder]), WISHES)[0]) == 2
+    assert len(list(read(find([folder]), WISHES))) == 2

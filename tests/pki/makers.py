@@ -24,6 +24,7 @@ from keystead.pki.issuance import (
     Authorship,
     IssuedCertificate,
     Issuer,
+    Template,
     issue,
     make_issuing_ca,
     make_root,
@@ -188,7 +189,7 @@ class Ca:
             asked, Wishes(profile=profile, lifetime=lifetime), facts(trust_domain=self.domain), now=now
         )
         assert isinstance(granted, ApprovedRequest)
-        return issue(granted, PROFILES[profile], self.issuing, serial=next(_serials), now=now)
+        return issue(granted, Template.of(PROFILES[profile], self.issuing), serial=next(_serials), now=now)
 
     def leaf(self, *args: Any, **kwargs: Any) -> x509.Certificate:
         return x509.load_der_x509_certificate(self.issued(*args, **kwargs).der)

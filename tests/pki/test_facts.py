@@ -67,7 +67,7 @@ def test_whatever_is_granted_is_within_its_profile(
         return
     assert approved.identity == identity(name or "alice", profile)
     assert set(purposes) <= PROFILES[profile].purposes
-    assert PROFILES[profile].wants_hosts or not approved.host_names
-    assert not approved.host_names.wildcards
-    assert approved.lifetime <= PROFILES[profile].max_lifetime
-    assert (approved.replaces is not None) == (held and replaces)
+    assert PROFILES[profile].wants_hosts or not approved.grant.host_names
+    assert not approved.grant.host_names.wildcards
+    assert approved.grant.lifetime <= PROFILES[profile].max_lifetime
+    assert (approved.grant.replaces is not None) == (held and replaces)

@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from keystead.errors import Refused, WrongUsage
 from keystead.pki import csr
 from keystead.pki.facts import Wishes
+from keystead.pki.keys import KeyType, generate
 from keystead.pki.names import HostNames
 from keystead.pki.profiles import parse_profile
 from tests.pki.makers import (
@@ -39,21 +40,21 @@ def test_an_ordinary_client_is_granted_what_the_profile_says() -> None:
     approved = granted(request())
     assert approved.identity == identity()
     assert approved.identity.uri == "spiffe://prod.example.internal/client/alice"
-    assert approved.lifetime == 30 * DAY
-    assert approved.host_names == HostNames()
-    assert (approved.renews, approved.replaces) == (None, None)
-    assert not approved.capped
+    assert approved.grant.lifetime == 30 * DAY
+    assert approved.grant.host_names == HostNames()
+    assert (approved.grant.renews, approved.grant.replaces) == (None, None)
+    assert not approved.grant.capped
 
 
 def test_a_csr_without_any_extension_is_a_clients() -> None:
-    assert granted(csr.parse(hand_made(), "x")).profile == "client"
+    assert granted(csr.parse(hand_made(), "x")).identity.profile == "client"
 
 
 def test_a_server_is_granted_the_hosts_that_it_asks_for() -> None:
     asked = request("web", hosts=["localhost", "::1"], purposes=[SERVER])
     approved = granted(asked, Wishes(profile="server"))
-    assert approved.host_names.texts == ("localhost", "::1")
-    assert approved.lifetime == 90 * DAY
+    assert approved.grant.host_names.texts == ("localhost", "::1")
+    assert approved.grant.lifetime == 90 * DAY
 
 
 # who
@@ -182,13 +183,13 @@ def test_each_foreign_purpose_is_a_violation_of_its_own() -> None:
 def test_other_subject_fields_and_extensions_are_left_out_and_listed() -> None:
     subject = [(NameOID.COMMON_NAME, "alice"), (NameOID.ORGANIZATION_NAME, "Evil Corp")]
     asked = csr.parse(hand_made(x509.OCSPNoCheck(), subject=subject), "x")
-    assert granted(asked).left_out == ("O=Evil Corp", "extension OCSPNoCheck")
+    assert granted(asked).grant.left_out == ("O=Evil Corp", "extension OCSPNoCheck")
 
 
 def test_a_clients_host_names_are_left_out_and_listed() -> None:
     approved = granted(request(hosts=["db.example.org", "10.0.0.7"]))
-    assert approved.host_names == HostNames()
-    assert approved.left_out == ("SAN db.example.org", "SAN 10.0.0.7")
+    assert approved.grant.host_names == HostNames()
+    assert approved.grant.left_out == ("SAN db.example.org", "SAN 10.0.0.7")
 
 
 def test_hosts_that_the_operator_names_for_a_client_are_refused() -> None:
@@ -237,8 +238,8 @@ def test_hosts_outside_the_profile_are_refused_in_one_violation() -> None:
 def test_the_operators_hosts_replace_those_of_the_csr_which_are_listed() -> None:
     asked = request("web", hosts=["old"], purposes=[SERVER])
     approved = granted(asked, Wishes(profile="server", host_names=HostNames.of(["new"])))
-    assert approved.host_names.texts == ("new",)
-    assert approved.left_out == ("SAN old",)
+    assert approved.grant.host_names.texts == ("new",)
+    assert approved.grant.left_out == ("SAN old",)
 
 
 # lifetimes
@@ -257,7 +258,7 @@ def test_a_lifetime_is_capped_by_the_profile(
     wished: timedelta | None, given_: timedelta, capped: bool
 ) -> None:
     approved = granted(request(), Wishes(lifetime=wished))
-    assert (approved.lifetime, approved.capped) == (given_, capped)
+    assert (approved.grant.lifetime, approved.grant.capped) == (given_, capped)
 
 
 # all at once

@@ -41,8 +41,8 @@ def known_renewal(record: Recorded | None = None, **changes: object) -> Facts:
 
 def test_a_renewal_with_a_proof_needs_no_flag() -> None:
     approved = granted(renewal(), known=known_renewal())
-    assert approved.renews == recorded().serial
-    assert approved.replaces is None
+    assert approved.grant.renews == recorded().serial
+    assert approved.grant.replaces is None
     assert approved.identity == identity()
 
 
@@ -52,7 +52,7 @@ def test_a_renewal_is_for_the_identity_renewed_whatever_its_common_name_says() -
 
 def test_a_renewal_keeps_the_profile_that_it_had() -> None:
     record = recorded(identity("alice", "operator"))
-    assert granted(renewal(), known=known_renewal(record)).profile == "operator"
+    assert granted(renewal(), known=known_renewal(record)).identity.profile == "operator"
 
 
 def test_a_proof_by_another_key_is_refused() -> None:
@@ -110,14 +110,14 @@ def web_renewal(*hosts: str) -> tuple[CertificateRequest, Facts]:
 )
 def test_a_renewal_gets_the_same_hosts_or_fewer(asked_for: list[str], got: tuple[str, ...]) -> None:
     asked, known = web_renewal(*asked_for)
-    assert granted(asked, known=known).host_names.texts == got
+    assert granted(asked, known=known).grant.host_names.texts == got
 
 
 def test_a_renewal_with_more_hosts_needs_an_operator() -> None:
     asked, known = web_renewal("a", "c")
     assert refusals(asked, known=known) == ["more-sans"]
     named = Wishes(host_names=HostNames.of(["a", "c"]))
-    assert granted(asked, named, known).host_names.texts == ("a", "c")
+    assert granted(asked, named, known).grant.host_names.texts == ("a", "c")
 
 
 def test_the_same_renewal_again_gives_back_what_it_got() -> None:
@@ -146,7 +146,7 @@ def test_after_a_renewal_the_old_key_gets_no_fresh_certificate() -> None:
 
 def test_replace_with_a_good_proof_revokes_the_old_instead_of_superseding_it() -> None:
     approved = granted(renewal(), Wishes(may_replace=True), known_renewal())
-    assert (approved.replaces, approved.renews) == (recorded().serial, None)
+    assert (approved.grant.replaces, approved.grant.renews) == (recorded().serial, None)
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ def test_replace_does_not_let_a_revoked_certificate_choose_the_profile() -> None
 def test_an_operator_who_names_the_profile_may_replace_whatever_the_proof_is_worth() -> None:
     newer = replace(live(recorded(key_label="alice-1b")), serial="5e41a2")
     approved = granted(renewal(), Wishes(may_replace=True, profile="client"), known_renewal(live=newer))
-    assert approved.replaces == "5e41a2"
+    assert approved.grant.replaces == "5e41a2"

@@ -43,11 +43,11 @@ def test_reissue_does_not_let_another_key_take_over() -> None:
 def test_replace_lets_another_key_take_over_and_names_the_old_certificate_to_be_revoked() -> None:
     held = recorded()
     approved = granted(request(signer=key("alice-2")), Wishes(may_replace=True), facts(live=live(held)))
-    assert (approved.replaces, approved.renews) == (held.serial, None)
+    assert (approved.grant.replaces, approved.grant.renews) == (held.serial, None)
 
 
 def test_replace_replaces_nothing_where_nothing_is_held() -> None:
-    assert granted(request(), Wishes(may_replace=True)).replaces is None
+    assert granted(request(), Wishes(may_replace=True)).grant.replaces is None
 
 
 def test_a_key_that_is_live_for_another_identity_is_refused() -> None:
@@ -88,7 +88,7 @@ def test_with_just_more_than_a_third_of_its_life_left_it_is_given_back() -> None
 def test_with_a_third_of_its_life_left_the_same_csr_gets_a_fresh_one() -> None:
     asked = request()
     approved = granted(asked, known=known_repetition(asked, age=20 * DAY))
-    assert (approved.renews, approved.replaces) == (None, None)
+    assert (approved.grant.renews, approved.grant.replaces) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_reissue_gives_the_same_csr_another_certificate() -> None:
     asked = request()
     for wishes in (Wishes(may_reissue=True), Wishes(may_reissue=True, lifetime=10 * DAY)):
         approved = granted(asked, wishes, known_repetition(asked))
-        assert (approved.replaces, approved.renews) == (None, None)
+        assert (approved.grant.replaces, approved.grant.renews) == (None, None)
 
 
 def test_the_same_csr_of_a_revoked_certificate_is_refused() -> None:

@@ -6,28 +6,30 @@ NAME.pem. Not here: signing.
 
 from __future__ import annotations
 
+import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Protocol, Self
 
 from cryptography import x509
 
 from keystead.ca.authority.model import Charter, Repeated, Signed
 from keystead.errors import AlreadyThere, KeysteadError
 from keystead.machine.files import ManyFiles, read_bounded
+from keystead.machine.forks import Fork, Promise
 from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, load_certificates, to_pem
 from keystead.pki.fingerprints import Fingerprint
-from keystead.pki.names import Identity
 from keystead.pki.revocation import MAX_CRL_OCTETS
 
 
 @dataclass(frozen=True, slots=True)
 class HandedOut:
-    """What was written for one certificate; ``certificate`` is None where a renewal's NAME.crt was left."""
+    """The files of one certificate; ``certificate`` is None where a renewal's NAME.crt was left."""
 
-    bundle: Path
-    certificate: Path | None
+    bundle: str
+    certificate: str | None
 
 
 def check_place(charter: Charter, folder: Path) -> None:
@@ -54,6 +56,61 @@ def check_place(charter: Charter, folder: Path) -> None:
     )
 
 
+class Parcel(NamedTuple):
+    """One answer as far as handing out needs it: small enough to cross to another process."""
+
+    source: str
+    owner: str
+    """The identity, as ``profile/NAME``."""
+    serial: str
+    der: bytes
+
+    @classmethod
+    def of(cls, answer: Signed | Repeated) -> Self:
+        """The parcel of an answer."""
+        certificate = answer.certificate
+        return cls(answer.source, str(answer.identity), certificate.serial, certificate.der)
+
+
+class Clerk(Protocol):
+    """Whoever hands out: the counter here, or one in another process."""
+
+    def hand_out(self, parcels: Sequence[Parcel]) -> list[HandedOut]:
+        """Write the files of ``parcels``; what was written stands at their places. Durable after `settle`."""
+        ...
+
+    def deliver(self, parcels: Sequence[Parcel]) -> None:
+        """The same for whoever does not ask what was written; what goes wrong may be told by a later call."""
+        ...
+
+    def settle(self) -> None:
+        """Bring all that was handed out to the disk."""
+        ...
+
+
+class ForkedClerk:
+    """A counter in another process, which writes one group's files while the next is signed."""
+
+    def __init__(self, counter: Fork) -> None:
+        self._counter = counter
+        self._delivering: Promise[None] = lambda: None
+
+    def hand_out(self, parcels: Sequence[Parcel]) -> list[HandedOut]:
+        """See `Clerk.hand_out`."""
+        handed: list[HandedOut] = self._counter.ask("hand_out", parcels)()
+        return handed
+
+    def deliver(self, parcels: Sequence[Parcel]) -> None:
+        """See `Clerk.deliver`; waits for the group before."""
+        self._delivering()
+        self._delivering = self._counter.ask("deliver", parcels)
+
+    def settle(self) -> None:
+        """See `Clerk.settle`."""
+        self._delivering()
+        self._counter.ask("settle")()
+
+
 class Counter:
     """Hands out the files of one run; remembers whose NAME stands where, so that two never share a file."""
 
@@ -63,68 +120,66 @@ class Counter:
         self._root = to_pem(charter.root)
         self._issuing = to_pem(charter.issuing)
         self._crl_path = charter.crl_path
-        self._owners: dict[Path, Identity] = {}
+        self._owners: dict[str, str] = {}
         self._files_written = ManyFiles()
 
-    def hand_out(self, answers: Sequence[Signed | Repeated]) -> list[HandedOut]:
-        """Write the files of ``answers``; what was written stands at their places. Durable after `settle`.
+    def hand_out(self, parcels: Sequence[Parcel]) -> list[HandedOut]:
+        """See `Clerk.hand_out`.
 
         Where a renewal waits for `install` (NAME.new.key lies there), NAME.crt is left alone: it must
         change together with the key, and NAME.pem is enough for that.
         """
-        handed = [self._place(answer) for answer in answers]
-        for path, data in self._files(answers, handed):
-            self._files_written.put(path, data)
-        return handed
-
-    def settle(self) -> None:
-        """Bring all that was handed out to the disk."""
-        self._files_written.sync()
-
-    def _place(self, answer: Signed | Repeated) -> HandedOut:
-        folder = self._folders[answer.source]
-        stem = self._stem(folder, answer)
-        waits = (folder / f"{stem}.new.key").exists()
-        return HandedOut(folder / f"{stem}.pem", None if waits else folder / f"{stem}.crt")
-
-    def _stem(self, folder: Path, answer: Signed | Repeated) -> str:
-        identity = answer.identity
-        # Two profiles may have the NAME, and somebody else the next word for it; nobody has the serial.
-        for stem in (identity.name, f"{identity.name}.{identity.profile}"):
-            if _is_somebodys_secret(folder / stem):
-                continue
-            if self._owners.setdefault(folder / stem, identity) == identity:
-                return stem
-        return answer.certificate.serial
-
-    def _files(
-        self, answers: Sequence[Signed | Repeated], handed: Sequence[HandedOut]
-    ) -> Iterator[tuple[Path, bytes]]:
         crls = read_bounded(self._crl_path, MAX_CRL_OCTETS)
         furnished: set[Path] = set()
-        for answer, files in zip(answers, handed, strict=True):
-            leaf = to_pem(x509.load_der_x509_certificate(answer.certificate.der))
-            chain = leaf + self._issuing
-            if files.certificate is not None:
-                yield files.certificate, chain
-            yield files.bundle, chain + self._root + crls
-            folder = files.bundle.parent
+        handed: list[HandedOut] = []
+        for parcel in parcels:
+            folder = self._folders[parcel.source]
             if folder not in furnished:
                 furnished.add(folder)
-                yield folder / "ca.crt", self._root
-                yield folder / "crl.pem", crls
+                self._files_written.put(folder / "ca.crt", self._root)
+                self._files_written.put(folder / "crl.pem", crls)
+            handed.append(self._write(parcel, folder, crls))
+        return handed
+
+    def deliver(self, parcels: Sequence[Parcel]) -> None:
+        """See `Clerk.deliver`."""
+        self.hand_out(parcels)
+
+    def settle(self) -> None:
+        """See `Clerk.settle`."""
+        self._files_written.sync()
+
+    def _write(self, parcel: Parcel, folder: Path, crls: bytes) -> HandedOut:
+        # Plain strings: of ten thousand parcels, pathlib would be a third of the work.
+        stem = self._stem(str(folder), parcel)
+        chain = to_pem(x509.load_der_x509_certificate(parcel.der)) + self._issuing
+        certificate, bundle = f"{stem}.crt", f"{stem}.pem"
+        waits = os.access(f"{stem}.new.key", os.F_OK)
+        if not waits:
+            self._files_written.put(certificate, chain)
+        self._files_written.put(bundle, chain + self._root + crls)
+        return HandedOut(bundle, None if waits else certificate)
+
+    def _stem(self, folder: str, parcel: Parcel) -> str:
+        profile, _, name = parcel.owner.partition("/")
+        # Two profiles may have the NAME, and somebody else the next word for it; nobody has the serial.
+        for stem in (f"{folder}/{name}", f"{folder}/{name}.{profile}"):
+            if _is_somebodys_secret(stem):
+                continue
+            if self._owners.setdefault(stem, parcel.owner) == parcel.owner:
+                return stem
+        return f"{folder}/{parcel.serial}"
 
 
-def _is_somebodys_secret(place: Path) -> bool:
+def _is_somebodys_secret(stem: str) -> bool:
     """Whether a file that we would write is there and is nobody else's to read, as ours never are.
 
     ``NAME.pem`` may hold a private key there. It is not opened to find out.
     """
-    for suffix in (".pem", ".crt"):
-        try:
-            mode = Path(f"{place}{suffix}").lstat().st_mode
-        except OSError:
+    for path in (f"{stem}.pem", f"{stem}.crt"):
+        if not os.access(path, os.F_OK):  # as nearly always; lstat's exception would cost more
             continue
+        mode = os.lstat(path).st_mode
         if stat.S_ISREG(mode) and not mode & (stat.S_IRGRP | stat.S_IROTH):
             return True
     return False

@@ -6,12 +6,14 @@ Of a folder only ``*.csr`` is read, and no link; no other file beside a CSR is o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from keystead.ca.authority.model import Rejected, Submission
+from keystead.ca.authority.model import Arrival, Rejected, Submission
 from keystead.errors import KeysteadError, NotThere
 from keystead.machine.files import read_bounded
+from keystead.machine.oserrors import told
 from keystead.pki.csr import MAX_CSR_OCTETS
 from keystead.pki.facts import Wishes
 
@@ -37,7 +39,8 @@ def _files(path: Path) -> Iterator[Path]:
             )
         yield path
         return
-    found = sorted(file for file in path.glob("*.csr") if _is_ordinary(file))
+    with told(path, "read"), os.scandir(path) as entries:
+        found = sorted(entry.name for entry in entries if _is_ordinary_csr(entry))
     if not found:
         raise NotThere(
             f"the folder {path} holds no CSR",
@@ -45,21 +48,18 @@ def _files(path: Path) -> Iterator[Path]:
             mend="name the file itself if it is called otherwise",
             code="no-csr",
         )
-    yield from found
+    yield from map(path.joinpath, found)
 
 
-def _is_ordinary(file: Path) -> bool:
+def _is_ordinary_csr(entry: os.DirEntry[str]) -> bool:
     """A pipe in a folder would hang us, and a link lets whoever may drop files there choose what is read."""
-    return file.is_file() and not file.is_symlink()
+    return entry.name.endswith(".csr") and entry.is_file(follow_symlinks=False)
 
 
-def read(paths: Sequence[Path], wishes: Wishes) -> tuple[list[Submission], list[Rejected]]:
-    """The submissions in ``paths``, and those files that cannot be read at all."""
-    submissions: list[Submission] = []
-    unreadable: list[Rejected] = []
+def read(paths: Iterable[Path], wishes: Wishes) -> Iterator[Arrival]:
+    """What is in ``paths``, each read when it is asked for: a submission, or why it cannot be read at all."""
     for path in paths:
         try:
-            submissions.append(Submission(str(path), read_bounded(path, MAX_OCTETS), wishes))
+            yield Submission(str(path), read_bounded(path, MAX_OCTETS), wishes)
         except KeysteadError as error:
-            unreadable.append(Rejected(str(path), error))
-    return submissions, unreadable
+            yield Rejected(str(path), error)

@@ -1,7 +1,7 @@
 """What the CA knows and what the operator wishes, as frozen values: the ground that `policy` decides on.
 
-They cross to worker processes, and have no slots for that: pickle is several times slower with them. Not
-here: reading them from an inventory, and the rules.
+What crosses to worker processes has no slots: pickle is several times slower with them. Not here: reading
+them from an inventory, and the rules.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from keystead.pki.fingerprints import Fingerprint
+from keystead.pki.keys import PublicKey
 from keystead.pki.names import HostNames, Identity, TrustDomain
 
 
@@ -86,20 +87,14 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class ApprovedRequest:
-    """A request that policy grants, with all that the certificate will say but serial number and dates.
+class Grant:
+    """What policy grants to the identity and the key that it was asked for.
 
-    ``spki`` is the public key as a SubjectPublicKeyInfo in DER, so that this value can cross to a worker.
     ``renews`` is the serial number that it follows by a renewal proof; ``replaces`` the newest of those that
     are revoked in the same transaction. ``left_out`` tells the operator what the CSR asked for in vain;
     ``capped`` that the lifetime wished for was more than the profile has.
     """
 
-    identity: Identity
-    profile: str
-    spki: bytes
-    key_fingerprint: Fingerprint
-    csr_fingerprint: str
     host_names: HostNames
     lifetime: timedelta
     wishes_digest: str
@@ -107,6 +102,19 @@ class ApprovedRequest:
     replaces: str | None
     left_out: tuple[str, ...]
     capped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedRequest:
+    """A request that policy grants, with all that the certificate will say but serial number and dates.
+
+    It is what can be signed, and stays where the request was parsed: what is told of it is its `Grant`.
+    """
+
+    identity: Identity
+    public_key: PublicKey
+    key_fingerprint: Fingerprint
+    grant: Grant
 
 
 @dataclass(frozen=True)

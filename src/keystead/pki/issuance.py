@@ -6,11 +6,13 @@ reach the issuing key. Not here: whether it may be issued (`policy`), and record
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Self
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from keystead.errors import Unavailable
@@ -18,6 +20,7 @@ from keystead.pki.certificates import common_name, subject_key_id
 from keystead.pki.csr import general_names
 from keystead.pki.expiry import BACKDATE, when
 from keystead.pki.facts import ApprovedRequest
+from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import PrivateKey, PublicKey, digest_for
 from keystead.pki.names import TrustDomain
 from keystead.pki.profiles import Profile
@@ -43,6 +46,8 @@ _OFF = dict.fromkeys(
 _LEAF_USAGE = x509.KeyUsage(**{**_OFF, "digital_signature": True})
 _CA_USAGE = x509.KeyUsage(**{**_OFF, "key_cert_sign": True, "crl_sign": True})
 _NOT_A_CA = x509.BasicConstraints(ca=False, path_length=None)
+
+_Extension = x509.Extension[x509.ExtensionType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,21 @@ class Issuer:
     authorship: Authorship
 
 
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What all leaves of one profile and one issuer have in common: made once, for it is half of each."""
+
+    issuer: Issuer
+    extensions: tuple[_Extension, ...]
+
+    @classmethod
+    def of(cls, profile: Profile, issuer: Issuer) -> Self:
+        """The template for leaves of ``profile``."""
+        purposes = x509.ExtendedKeyUsage(profile.purposes)
+        own = (_critical(_NOT_A_CA), _critical(_LEAF_USAGE), _plain(purposes))
+        return cls(issuer, (*own, *_of_issuer(issuer)))
+
+
 @dataclass(frozen=True)
 class IssuedCertificate:
     """A signed certificate that is not recorded yet."""
@@ -96,32 +116,30 @@ def check_issuing(issuing: x509.Certificate, now: datetime) -> None:
         )
 
 
-def issue(
-    request: ApprovedRequest, profile: Profile, issuer: Issuer, *, serial: int, now: datetime
-) -> IssuedCertificate:
+def issue(request: ApprovedRequest, template: Template, *, serial: int, now: datetime) -> IssuedCertificate:
     """The leaf certificate for ``request``, good from five minutes before ``now`` (RFC 5280, section 4).
 
     It never outlives its issuer. Raises as `check_issuing` does.
     """
+    issuer = template.issuer
     check_issuing(issuer.certificate, now)
     start = now.replace(microsecond=0)
-    not_after = min(start + request.lifetime, issuer.certificate.not_valid_after_utc)
+    not_after = min(start + request.grant.lifetime, issuer.certificate.not_valid_after_utc)
     identity = request.identity
-    san = [x509.UniformResourceIdentifier(identity.uri), *general_names(request.host_names)]
-    key = load_der_public_key(request.spki)
-    assert isinstance(key, PublicKey)  # by policy's rule of strength
+    san = [x509.UniformResourceIdentifier(identity.uri), *general_names(request.grant.host_names)]
     builder = _builder(
         subject=_leaf_name(identity.environment, identity.name),
         issuer=issuer.certificate.subject,
-        key=key,
+        key=request.public_key,
         serial=serial,
         dates=(start - BACKDATE, not_after),
+        extensions=(
+            _key_id(request.key_fingerprint),
+            _plain(x509.SubjectAlternativeName(san)),
+            *template.extensions,
+        ),
     )
-    builder = builder.add_extension(_NOT_A_CA, critical=True)
-    builder = builder.add_extension(_LEAF_USAGE, critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage(profile.purposes), critical=False)
-    builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=False)
-    certificate = _sign(builder, issuer)
+    certificate = builder.sign(issuer.key, digest_for(issuer.key))
     return IssuedCertificate(
         serial=serial_hex(serial),
         der=certificate.public_bytes(Encoding.DER),
@@ -142,8 +160,9 @@ def make_root(
         key=key.public_key(),
         serial=serial,
         dates=(start - BACKDATE, start + ROOT_LIFETIME),
+        extensions=_of_ca(key.public_key(), trust_domain, path_length=1),
     )
-    return _as_ca(builder, trust_domain, path_length=1).sign(key, digest_for(key))
+    return builder.sign(key, digest_for(key))
 
 
 def make_issuing_ca(
@@ -163,8 +182,9 @@ def make_issuing_ca(
         key=public_key,
         serial=serial,
         dates=(start - BACKDATE, min(start + ISSUING_LIFETIME, root.certificate.not_valid_after_utc)),
+        extensions=(*_of_ca(public_key, trust_domain, path_length=0), *_of_issuer(root)),
     )
-    return _sign(_as_ca(builder, trust_domain, path_length=0), root)
+    return builder.sign(root.key, digest_for(root.key))
 
 
 def _ca_name(organization: str, trust_domain: TrustDomain, role: str) -> x509.Name:
@@ -194,33 +214,43 @@ def _builder(
     key: PublicKey,
     serial: int,
     dates: tuple[datetime, datetime],
+    extensions: Iterable[_Extension],
 ) -> x509.CertificateBuilder:
-    builder = x509.CertificateBuilder(
+    return x509.CertificateBuilder(
         issuer_name=issuer,
         subject_name=subject,
         public_key=key,
         serial_number=serial,
         not_valid_before=dates[0],
         not_valid_after=dates[1],
+        extensions=list(extensions),
     )
-    return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
 
 
-def _as_ca(
-    builder: x509.CertificateBuilder, trust_domain: TrustDomain, *, path_length: int
-) -> x509.CertificateBuilder:
-    constraints = x509.BasicConstraints(ca=True, path_length=path_length)
+def _of_ca(key: PublicKey, trust_domain: TrustDomain, *, path_length: int) -> tuple[_Extension, ...]:
     san = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(trust_domain.uri)])
     return (
-        builder.add_extension(constraints, critical=True)
-        .add_extension(_CA_USAGE, critical=True)
-        .add_extension(san, critical=False)
+        _key_id(Fingerprint.of_key(key)),
+        _critical(x509.BasicConstraints(ca=True, path_length=path_length)),
+        _critical(_CA_USAGE),
+        _plain(san),
     )
 
 
-def _sign(builder: x509.CertificateBuilder, issuer: Issuer) -> x509.Certificate:
+def _of_issuer(issuer: Issuer) -> tuple[_Extension, ...]:
     key_id = subject_key_id(issuer.certificate)
     authority = x509.AuthorityKeyIdentifier(key_id, None, None)
-    for extension in (authority, *issuer.authorship.extensions(key_id)):
-        builder = builder.add_extension(extension, critical=False)
-    return builder.sign(issuer.key, digest_for(issuer.key))
+    return tuple(map(_plain, (authority, *issuer.authorship.extensions(key_id))))
+
+
+def _key_id(fingerprint: Fingerprint) -> _Extension:
+    # The hash of the whole SubjectPublicKeyInfo (RFC 7093, section 2, method 4), which is at hand.
+    return _plain(x509.SubjectKeyIdentifier(fingerprint.digest))
+
+
+def _plain(value: x509.ExtensionType) -> _Extension:
+    return x509.Extension(value.oid, critical=False, value=value)
+
+
+def _critical(value: x509.ExtensionType) -> _Extension:
+    return x509.Extension(value.oid, critical=True, value=value)

@@ -15,14 +15,24 @@ from cryptography import x509
 from keystead.errors import KeysteadError, Refused, Violation
 from keystead.pki.csr import CertificateRequest
 from keystead.pki.expiry import when
-from keystead.pki.facts import ApprovedRequest, Decision, Facts, Recorded, Repetition, Wishes, wishes_digest
-from keystead.pki.keys import weaknesses
+from keystead.pki.facts import (
+    ApprovedRequest,
+    Decision,
+    Facts,
+    Grant,
+    Recorded,
+    Repetition,
+    Wishes,
+    wishes_digest,
+)
+from keystead.pki.keys import PublicKey, weaknesses
 from keystead.pki.names import HostNames, Identity, TrustDomain
 from keystead.pki.profiles import PURPOSES, Profile
 
 DEFAULT_PROFILE = "client"
 
 _PURPOSE_NAMES = {oid: name for name, oid in PURPOSES.items()}
+_NO_HOSTS = HostNames()
 _PROFILE_FOR = {"serverAuth": "server", "clientAuth": "client"}
 
 
@@ -95,7 +105,7 @@ class _Question:
     def host_names(self) -> HostNames:
         """What the certificate would cover."""
         if self.wishes.host_names is None and not self.profile.wants_hosts:
-            return HostNames()
+            return _NO_HOSTS
         return self.asked_host_names
 
     @property
@@ -346,12 +356,9 @@ def _approve(q: _Question) -> ApprovedRequest:
     takes_over = live is not None and not q.holds_live_key
     renews = takes_over and renewed is not None and not q.wishes.may_replace
     hosts_left_out = [f"SAN {text}" for text in q.request.host_names.minus(q.host_names)]
-    return ApprovedRequest(
-        identity=q.identity,
-        profile=q.profile.name,
-        spki=q.request.spki,
-        key_fingerprint=q.request.key_fingerprint,
-        csr_fingerprint=q.request.fingerprint,
+    public_key = q.request.public_key
+    assert isinstance(public_key, PublicKey)  # by the rule of strength
+    grant = Grant(
         host_names=q.host_names,
         lifetime=q.lifetime,
         wishes_digest=q.digest,
@@ -360,6 +367,7 @@ def _approve(q: _Question) -> ApprovedRequest:
         left_out=(*q.request.left_out, *hosts_left_out),
         capped=(q.wishes.lifetime or q.profile.lifetime) > q.lifetime,
     )
+    return ApprovedRequest(q.identity, public_key, q.request.key_fingerprint, grant)
 
 
 def purposes_in_words(purposes: Iterable[x509.ObjectIdentifier]) -> str:

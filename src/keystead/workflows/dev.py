@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from cryptography import x509
 
@@ -19,7 +20,7 @@ from keystead.ca.authority.bench import LocalBench
 from keystead.ca.authority.model import Authority, Rejected
 from keystead.ca.configuration import Configuration
 from keystead.ca.founding import found
-from keystead.ca.handout import Counter
+from keystead.ca.handout import Counter, Parcel
 from keystead.ca.home import Home, open_authority, open_issuer, read_charter
 from keystead.ca.inventory import reads
 from keystead.errors import AlreadyThere, KeysteadError
@@ -154,18 +155,18 @@ def _is_revoked(authority: Authority, leaf: x509.Certificate) -> bool:
 def _answer(authority: Authority, folder: Folder, files: Files, role: Role, now: datetime) -> None:
     """Sign the CSR and install what comes back, as if it had travelled."""
     charter = authority.charter
-    submissions, unreadable = inbox.read([files.csr], Wishes(profile=role.value))
+    arrivals = inbox.read([files.csr], Wishes(profile=role.value))
     bench = LocalBench(charter.configuration.profiles, lambda: open_issuer(charter, Secrets(environ={})))
-    outcomes = [*unreadable, *(o for group in batch.sign(authority, bench, submissions) for o in group)]
+    outcomes = [outcome for group in batch.sign(authority, bench, arrivals) for outcome in group]
     (outcome,) = outcomes
     if isinstance(outcome, Rejected):
         raise _started_over(outcome.error, folder)
     outbox = charter.folder / "handed-out"
     make_private_folder(outbox)
     counter = Counter(charter, {outcome.source: outbox})
-    (handed,) = counter.hand_out([outcome])
+    (handed,) = counter.hand_out([Parcel.of(outcome)])
     counter.settle()
-    install(folder, Wish(handed.bundle), now)
+    install(folder, Wish(Path(handed.bundle)), now)
 
 
 def _started_over(error: KeysteadError, folder: Folder) -> KeysteadError:

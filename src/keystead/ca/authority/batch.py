@@ -6,17 +6,22 @@ each step does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
 
 from keystead.ca.authority.bench import Bench
 from keystead.ca.authority.decide import Case, Granted, Verdict, decide
 from keystead.ca.authority.issue import issue
-from keystead.ca.authority.model import Authority, Outcome, Rejected, Repeated, Submission
-from keystead.ca.authority.submit import audit_refusals, bar_leaked
+from keystead.ca.authority.model import Arrival, Authority, Outcome, Rejected, Repeated, Submission
+from keystead.ca.authority.submit import Examined, audit_refusals, bar_leaked
 from keystead.ca.inventory.writes import Conflict
 from keystead.errors import KeysteadError, Refused, Violation
+from keystead.machine.forks import Promise
 from keystead.pki.names import Identity
+
+T = TypeVar("T")
 
 GROUP = 1_000
 """Certificates in one commit: a commit costs a disk's sync, and a group holds the writer's lock."""
@@ -35,53 +40,99 @@ class Docket:
     identities: set[Identity] = field(default_factory=set)
 
 
-def sign(authority: Authority, bench: Bench, submissions: Sequence[Submission]) -> Iterator[list[Outcome]]:
-    """Examine, decide, issue and record ``submissions``; the outcomes come in their order, in groups.
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Submissions under their numbers, and what comes of parsing them; what could not be read has neither."""
+
+    arrived: Sequence[tuple[int, Arrival]]
+    parsed: Promise[list[Examined | KeysteadError]]
+
+
+def sign(authority: Authority, bench: Bench, arrivals: Iterable[Arrival]) -> Iterator[list[Outcome]]:
+    """Examine, decide, issue and record ``arrivals``; the outcomes come in their order, in groups.
 
     Where a key or an identity stands in them twice, the first wins. Every refusal is in the audit log before
     its outcome is given. Raises what concerns all of them: a clock that went back, a locked database.
+
+    While one group is recorded, the next is signed, the one after it checked, and one more examined: so
+    neither the bench nor the database waits for the other.
     """
     docket = Docket(authority, bench)
-    for start in range(0, len(submissions), GROUP):
-        group = list(enumerate(submissions[start : start + GROUP], start))
-        yield settle(docket, judge(docket, group))
+    examined = _ahead(examine(docket, group) for group in _groups(arrivals))
+    judged = _ahead(judge(docket, examination) for examination in examined)
+    settled = _ahead(settle(docket, verdicts()) for verdicts in judged)
+    for outcomes in settled:
+        yield outcomes()
 
 
-def judge(docket: Docket, numbered: Sequence[tuple[int, Submission]]) -> list[Verdict]:
-    """The verdicts on submissions that were not seen before; nothing is signed yet.
+def _groups(arrivals: Iterable[Arrival]) -> Iterator[list[tuple[int, Arrival]]]:
+    numbered = enumerate(arrivals)
+    while group := list(islice(numbered, GROUP)):
+        yield group
 
-    What is written are the private keys among them: those are barred at once, whatever comes of the rest.
+
+def _ahead(steps: Iterator[T]) -> Iterator[T]:
+    """``steps``, each given once the next one is begun."""
+    begun = list(islice(steps, 1))
+    for following in steps:
+        begun.append(following)
+        yield begun.pop(0)
+    yield from begun
+
+
+def examine(docket: Docket, arrived: Sequence[tuple[int, Arrival]]) -> Examination:
+    """Begin to parse what arrived."""
+    data = [(number, each.source, each.data) for number, each in arrived if isinstance(each, Submission)]
+    return Examination(arrived, docket.bench.examine(data))
+
+
+def judge(docket: Docket, examination: Examination) -> Promise[list[Verdict]]:
+    """Begin to decide on what was examined; nothing is signed yet.
+
+    What is written are the private keys among it: those are barred at once, whatever comes of the rest.
     """
     cases: list[Case] = []
     verdicts: dict[int, Verdict] = {}
-    all_examined = docket.bench.examine(numbered)
-    bar_leaked(docket.authority, all_examined)
-    for (number, submission), examined in zip(numbered, all_examined, strict=True):
-        if isinstance(examined, KeysteadError):
-            verdicts[number] = Rejected(submission.source, examined)
+    parsed = examination.parsed()
+    bar_leaked(docket.authority, parsed)
+    answers = iter(parsed)
+    for number, arrival in examination.arrived:
+        if isinstance(arrival, Rejected):
+            verdicts[number] = arrival
+        elif isinstance(found := next(answers), KeysteadError):
+            verdicts[number] = Rejected(arrival.source, found)
         else:
-            cases.append(Case(number, submission, examined))
-    for case, verdict in zip(cases, decide(docket.authority, docket.bench, cases), strict=True):
-        verdicts[case.number] = _first_wins(docket, verdict)
-    return [verdicts[number] for number, _ in numbered]
+            cases.append(Case(number, arrival, found))
+    begun = decide(docket.authority, docket.bench, cases)
+
+    def decided() -> list[Verdict]:
+        for case, verdict in zip(cases, begun(), strict=True):
+            verdicts[case.number] = _first_wins(docket, verdict)
+        return [verdicts[number] for number, _ in examination.arrived]
+
+    return decided
 
 
-def settle(docket: Docket, verdicts: Sequence[Verdict]) -> list[Outcome]:
-    """Act on verdicts: issue what is granted, audit what is refused. The outcomes stand at their places."""
-    granted = [verdict for verdict in verdicts if isinstance(verdict, Granted)]
-    issued = iter(_issue(docket, granted))
-    outcomes = [next(issued) if isinstance(verdict, Granted) else verdict for verdict in verdicts]
-    audit_refusals(
-        docket.authority,
-        [(outcome.source, outcome.error) for outcome in outcomes if isinstance(outcome, Rejected)],
-    )
+def settle(docket: Docket, verdicts: Sequence[Verdict]) -> Promise[list[Outcome]]:
+    """Begin to act on verdicts: issue what is granted, audit what is refused; each outcome at its place."""
+    begun = _issue(docket, [verdict for verdict in verdicts if isinstance(verdict, Granted)])
+
+    def outcomes() -> list[Outcome]:
+        issued = iter(begun())
+        settled = [next(issued) if isinstance(verdict, Granted) else verdict for verdict in verdicts]
+        audit_refusals(
+            docket.authority,
+            [(outcome.source, outcome.error) for outcome in settled if isinstance(outcome, Rejected)],
+        )
+        return settled
+
     return outcomes
 
 
 def _first_wins(docket: Docket, verdict: Verdict) -> Verdict:
     if not isinstance(verdict, Granted):
         return verdict
-    key, identity = verdict.case.examined.key_fingerprint, verdict.request.identity
+    key, identity = verdict.case.examined.key_fingerprint, verdict.identity
     if key in docket.keys or identity in docket.identities:
         twice = "its key" if key in docket.keys else str(identity)
         violation = Violation(
@@ -93,23 +144,30 @@ def _first_wins(docket: Docket, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _issue(docket: Docket, granted: Sequence[Granted]) -> list[Outcome]:
+def _issue(docket: Docket, granted: Sequence[Granted]) -> Promise[list[Outcome]]:
     if not granted:
-        return []
-    try:
-        return issue(docket.authority, docket.bench, granted)
-    except Conflict:
-        # Another writer changed the facts of one: each is decided anew, alone.
-        return [_issue_alone(docket, item.case) for item in granted]
+        return list
+    begun = issue(docket.authority, docket.bench, granted)
+
+    def issued() -> list[Outcome]:
+        try:
+            return begun()
+        except Conflict:
+            # Another writer changed the facts of one: each is decided anew, alone.
+            return [_issue_alone(docket, item.case) for item in granted]
+        finally:
+            docket.bench.forget(item.case.number for item in granted)
+
+    return issued
 
 
 def _issue_alone(docket: Docket, case: Case) -> Outcome:
     for _ in range(ATTEMPTS):
-        (verdict,) = decide(docket.authority, docket.bench, [case])
+        (verdict,) = decide(docket.authority, docket.bench, [case])()
         if isinstance(verdict, Rejected | Repeated):
             return verdict
         try:
-            (outcome,) = issue(docket.authority, docket.bench, [verdict])
+            (outcome,) = issue(docket.authority, docket.bench, [verdict])()
         except Conflict as error:
             lost = error
         else:

@@ -5,21 +5,22 @@ Reads only. Not here: the rules (`pki.policy`), and acting on a decision (`issue
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from keystead.ca.audit.log import check_clock
-from keystead.ca.authority.bench import Bench, Check
+from keystead.ca.authority.bench import Bench, Check, Decided
 from keystead.ca.authority.model import Authority, Rejected, Repeated, Submission
 from keystead.ca.authority.submit import Examined
 from keystead.ca.claims import COMPROMISED
 from keystead.ca.inventory import reads, rows
 from keystead.errors import KeysteadError, Refused, Violation
+from keystead.machine.forks import Promise
 from keystead.pki import policy
-from keystead.pki.facts import ApprovedRequest, Facts, LiveKey, Recorded, Repetition
+from keystead.pki.facts import Facts, Grant, LiveKey, Recorded, Repetition
 from keystead.pki.names import HostNames, Identity, TrustDomain
 
 
@@ -37,20 +38,59 @@ class Granted:
     """A case that policy grants; ``expects`` is the serial that its identity held: recorded only then."""
 
     case: Case
-    request: ApprovedRequest
+    identity: Identity
+    grant: Grant
     expects: str | None
 
 
 Verdict = Granted | Repeated | Rejected
 
 
-def decide(authority: Authority, bench: Bench, cases: Sequence[Case]) -> list[Verdict]:
-    """The verdict on each of ``cases``, in their order, by the facts of one moment."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A case whose facts are read."""
+
+    case: Case
+    identity: Identity
+    facts: rows.Facts
+    holder: str | None
+
+
+def decide(authority: Authority, bench: Bench, cases: Sequence[Case]) -> Promise[list[Verdict]]:
+    """The verdict on each of ``cases``, in their order, by the facts of one moment, which is now."""
     now = authority.clock()
+    verdicts: dict[int, Verdict] = {}
+    known = list(_look_up(authority, cases, now, verdicts))
+    nothing = Facts(authority.trust_domain)
+    checks = [
+        Check(
+            each.case.number,
+            each.identity,
+            each.case.submission.wishes,
+            _facts(each, authority.trust_domain, now) if each.holder or each.facts != _UNKNOWN else nothing,
+        )
+        for each in known
+    ]
+    begun = bench.check(checks, now)
+
+    def decided() -> list[Verdict]:
+        for each, decision in zip(known, begun(), strict=True):
+            verdicts[each.case.number] = _verdict(each, decision, now)
+        return [verdicts[case.number] for case in cases]
+
+    return decided
+
+
+_UNKNOWN = rows.Facts()
+
+
+def _look_up(
+    authority: Authority, cases: Sequence[Case], now: datetime, rejected: dict[int, Verdict]
+) -> Iterator[_Known]:
+    """The facts of each case, but for those that need none: these are rejected."""
     with authority.inventory.reading() as tx:
         check_clock(tx, now)
         renewed = _renewed(tx, cases)
-        verdicts: dict[int, Verdict] = {}
         asked: list[tuple[Case, Identity]] = []
         for case in cases:
             try:
@@ -58,37 +98,27 @@ def decide(authority: Authority, bench: Bench, cases: Sequence[Case]) -> list[Ve
                 authority.charter.configuration.profile(identity.profile)
                 asked.append((case, identity))
             except KeysteadError as error:
-                verdicts[case.number] = Rejected(case.submission.source, error)
-        answers = zip(asked, reads.facts(tx, [_question(*pair) for pair in asked]), strict=True)
-        known: list[tuple[Case, Identity, rows.Facts]] = []
-        for (case, identity), facts in answers:
-            if facts.of_key is None or facts.of_key.certificate.kind is rows.Kind.LEAF:
-                known.append((case, identity, facts))
-            else:
-                verdicts[case.number] = Rejected(case.submission.source, _own_key(facts.of_key))
-        holders = authority.claims.holders([case.examined.key_fingerprint for case, _, _ in known])
-        checks = [
-            Check(
-                case.number,
-                identity,
-                case.submission.wishes,
-                _facts(facts, holders.get(case.examined.key_fingerprint), authority.trust_domain, now),
-            )
-            for case, identity, facts in known
-        ]
-        for (case, _, facts), decision in zip(known, bench.check(checks, now), strict=True):
-            match decision:
-                case ApprovedRequest():
-                    held = facts.live.serial if facts.live and facts.live.holds(now) else None
-                    verdicts[case.number] = Granted(case, decision, held)
-                case Repetition():
-                    assert facts.recorded is not None  # it is what the request repeats
-                    verdicts[case.number] = Repeated(
-                        case.submission.source, decision.identity, facts.recorded.certificate
-                    )
-                case KeysteadError():
-                    verdicts[case.number] = Rejected(case.submission.source, decision)
-    return [verdicts[case.number] for case in cases]
+                rejected[case.number] = Rejected(case.submission.source, error)
+        answers = reads.facts(tx, [_question(*pair) for pair in asked])
+    holders = authority.claims.holders([case.examined.key_fingerprint for case, _ in asked])
+    for (case, identity), facts in zip(asked, answers, strict=True):
+        if facts.of_key is None or facts.of_key.certificate.kind is rows.Kind.LEAF:
+            yield _Known(case, identity, facts, holders.get(case.examined.key_fingerprint))
+        else:
+            rejected[case.number] = Rejected(case.submission.source, _own_key(facts.of_key))
+
+
+def _verdict(known: _Known, decision: Decided, now: datetime) -> Verdict:
+    source, live = known.case.submission.source, known.facts.live
+    match decision:
+        case Grant():
+            held = live.serial if live is not None and live.holds(now) else None
+            return Granted(known.case, known.identity, decision, held)
+        case Repetition():
+            assert known.facts.recorded is not None  # it is what the request repeats
+            return Repeated(source, decision.identity, known.facts.recorded.certificate)
+        case KeysteadError():
+            return Rejected(source, decision)
 
 
 def _own_key(ca: rows.Recorded) -> Refused:
@@ -122,8 +152,8 @@ def _question(case: Case, identity: Identity) -> rows.Question:
     )
 
 
-def _facts(known: rows.Facts, holder: str | None, trust_domain: TrustDomain, now: datetime) -> Facts:
-    compromised = holder == COMPROMISED
+def _facts(of: _Known, trust_domain: TrustDomain, now: datetime) -> Facts:
+    known, compromised = of.facts, of.holder == COMPROMISED
     live = known.live if known.live is not None and known.live.holds(now) else None
     return Facts(
         trust_domain=trust_domain,
@@ -132,7 +162,7 @@ def _facts(known: rows.Facts, holder: str | None, trust_domain: TrustDomain, now
         repeated=_as_recorded(known.recorded, trust_domain),
         renewed=_as_recorded(known.renewed, trust_domain),
         renewed_der=known.renewed.certificate.der if known.renewed else None,
-        claimed_by=None if compromised else holder,
+        claimed_by=None if compromised else of.holder,
         compromised=compromised,
     )
 

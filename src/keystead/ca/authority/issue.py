@@ -18,17 +18,18 @@ from keystead.ca.claims import COMPROMISED
 from keystead.ca.inventory import reads, writes
 from keystead.ca.inventory.rows import Certificate, Issue, Kind, Revocation
 from keystead.errors import Refused, Violation
-from keystead.pki.facts import ApprovedRequest
+from keystead.machine.forks import Promise
 from keystead.pki.issuance import IssuedCertificate, check_issuing
 
 SUPERSEDED = "superseded"
 
 
-def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> list[Outcome]:
-    """Sign and record ``granted``; each outcome stands at its place.
+def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> Promise[list[Outcome]]:
+    """Claim the keys of ``granted`` and begin to sign; once signed, all are recorded: each outcome at its place.
 
-    Raises `writes.Conflict`, and records nothing, where the facts of one have changed since they were read.
-    The keys stay claimed then: their requests were approved. `Unavailable` where the issuing CA has expired.
+    `Unavailable` where the issuing CA has expired. The promise raises `writes.Conflict`, and records nothing,
+    where the facts of one have changed since they were read. The keys stay claimed then: their requests were
+    approved.
     """
     check_issuing(authority.charter.issuing, authority.clock())
     holders = authority.claims.claim(
@@ -44,28 +45,36 @@ def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> lis
             outcomes[item.case.number] = Rejected(item.case.submission.source, _taken(item, holder))
     now = authority.clock().replace(microsecond=0)
     orders = [Order(item.case.number, authority.new_serial()) for item in free]
-    issuer_serial = authority.charter.issuing_serial
-    issued = bench.issue(orders, now) if orders else []
-    certificates = [
-        _row(certificate, item.request, issuer_serial, now)
-        for certificate, item in zip(issued, free, strict=True)
-    ]
-    replaced = _record(authority, free, certificates, now)
-    for item, certificate in zip(free, certificates, strict=True):
-        outcomes[item.case.number] = Signed(
-            source=item.case.submission.source,
-            identity=item.request.identity,
-            certificate=certificate,
-            left_out=item.request.left_out,
-            replaced=replaced[item.case.number],
-            capped=item.request.capped or certificate.not_after < now + item.request.lifetime,
-        )
-    return [outcomes[item.case.number] for item in granted]
+    begun = bench.issue(orders, now) if orders else list
+
+    def recorded() -> list[Outcome]:
+        issuer_serial = authority.charter.issuing_serial
+        certificates = [
+            _row(certificate, item, issuer_serial, now)
+            for certificate, item in zip(begun(), free, strict=True)
+        ]
+        replaced = _record(authority, free, certificates, now)
+        for item, certificate in zip(free, certificates, strict=True):
+            outcomes[item.case.number] = _signed(item, certificate, replaced.get(item.case.number, ()), now)
+        return [outcomes[item.case.number] for item in granted]
+
+    return recorded
+
+
+def _signed(item: Granted, certificate: Certificate, replaced: tuple[str, ...], now: datetime) -> Signed:
+    return Signed(
+        source=item.case.submission.source,
+        identity=item.identity,
+        certificate=certificate,
+        left_out=item.grant.left_out,
+        replaced=replaced,
+        capped=item.grant.capped or certificate.not_after < now + item.grant.lifetime,
+    )
 
 
 def _taken(item: Granted, holder: str) -> Refused:
     return Refused(
-        f"{item.request.identity} is not signed",
+        f"{item.identity} is not signed",
         [
             Violation(
                 "foreign-key",
@@ -76,22 +85,21 @@ def _taken(item: Granted, holder: str) -> Refused:
     )
 
 
-def _row(
-    issued: IssuedCertificate, request: ApprovedRequest, issuer_serial: str, now: datetime
-) -> Certificate:
+def _row(issued: IssuedCertificate, item: Granted, issuer_serial: str, now: datetime) -> Certificate:
+    examined, grant = item.case.examined, item.grant
     return Certificate(
         serial=issued.serial,
         kind=Kind.LEAF,
-        profile=request.identity.profile,
-        name=request.identity.name,
-        key_fingerprint=request.key_fingerprint.hex,
-        csr_fingerprint=request.csr_fingerprint,
-        wishes=request.wishes_digest,
-        sans=request.host_names.texts,
+        profile=item.identity.profile,
+        name=item.identity.name,
+        key_fingerprint=examined.key_fingerprint,
+        csr_fingerprint=examined.csr_fingerprint,
+        wishes=grant.wishes_digest,
+        sans=grant.host_names.texts,
         not_before=issued.not_before,
         not_after=issued.not_after,
         issuer_serial=issuer_serial,
-        renews=request.renews,
+        renews=grant.renews,
         issued_at=now,
         der=issued.der,
     )
@@ -100,11 +108,13 @@ def _row(
 def _record(
     authority: Authority, granted: Sequence[Granted], certificates: Sequence[Certificate], now: datetime
 ) -> Mapping[int, tuple[str, ...]]:
-    """Record ``certificates``; what each case replaced, by its number."""
+    """Record ``certificates``; what was replaced, by the number of the case that did it."""
     with authority.inventory.writing() as tx:
         check_clock(tx, now)
         _refuse_barred(authority, certificates)
-        replaced = {item.case.number: _replaced(tx, item.request, now) for item in granted}
+        replaced = {
+            item.case.number: _replaced(tx, item, now) for item in granted if item.grant.replaces is not None
+        }
         ended = [serial for serials in replaced.values() for serial in serials]
         writes.record(
             tx,
@@ -137,17 +147,15 @@ def _record(
     return replaced
 
 
-def _replaced(tx: Connection, request: ApprovedRequest, now: datetime) -> tuple[str, ...]:
+def _replaced(tx: Connection, item: Granted, now: datetime) -> tuple[str, ...]:
     """What ends where another key takes an identity over: all of other keys, not the newest alone."""
-    if request.replaces is None:
-        return ()
-    found = reads.certificates_of_identity(tx, request.identity.name, request.identity.profile)
+    found = reads.certificates_of_identity(tx, item.identity.name, item.identity.profile)
     return tuple(
         other.certificate.serial
         for other in found
         if other.revocation is None
         and other.certificate.not_after > now
-        and other.certificate.key_fingerprint != request.key_fingerprint.hex
+        and other.certificate.key_fingerprint != item.case.examined.key_fingerprint
     )
 
 

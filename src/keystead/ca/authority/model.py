@@ -145,3 +145,6 @@ class Rejected:
 
 
 Outcome = Signed | Repeated | Rejected
+
+Arrival = Submission | Rejected
+"""What came in: a CSR, or what could not even be read."""

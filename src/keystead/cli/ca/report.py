@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from keystead.ca.authority.model import Outcome, Rejected, Repeated, Signed
-from keystead.ca.handout import Counter, HandedOut
+from keystead.ca.handout import Clerk, HandedOut, Parcel
 from keystead.cli.ca.group import Place
-from keystead.cli.say import done, fail, fields, next_steps, note, say, table
+from keystead.cli.say import done, fail, fields, next_steps, note, say, table, warn
 from keystead.pki.expiry import when
 from keystead.pki.fingerprints import Fingerprint
 
@@ -22,9 +21,9 @@ FEW = 20
 class Report:
     """Hands out each group of answers as it comes, and says what became of every submission."""
 
-    def __init__(self, place: Place, counter: Counter, *, total: int) -> None:
+    def __init__(self, place: Place, clerk: Clerk, *, total: int) -> None:
         self._place = place
-        self._counter = counter
+        self._clerk = clerk
         self._total = total
         self._answered: list[tuple[Signed | Repeated, HandedOut]] = []
         self._rejected: list[Rejected] = []
@@ -32,26 +31,21 @@ class Report:
 
     def tell(self, groups: Iterable[Sequence[Outcome]]) -> int:
         """Consume ``groups``; the exit code: 1 where one was rejected."""
-        # The files of one group are written while the next one is signed.
-        with ThreadPoolExecutor(1) as clerk:
-            waiting: Future[None] | None = None
-            for group in self._with_bar(groups):
-                if waiting is not None:
-                    waiting.result()
-                waiting = clerk.submit(self._hand_out, group)
-            if waiting is not None:
-                waiting.result()
-        self._counter.settle()
+        for group in self._with_bar(groups):
+            self._hand_out(group)
+        self._clerk.settle()
         if self._total == 1:
             return self._tell_one()
         return self._tell_many()
 
     def _hand_out(self, group: Sequence[Outcome]) -> None:
         answers = [outcome for outcome in group if not isinstance(outcome, Rejected)]
-        for answer, handed in zip(answers, self._counter.hand_out(answers), strict=True):
-            self._tally["signed" if isinstance(answer, Signed) else "given back again"] += 1
-            if self._total <= FEW:
-                self._answered.append((answer, handed))
+        self._tally.update("signed" if isinstance(each, Signed) else "given back again" for each in answers)
+        parcels = list(map(Parcel.of, answers))
+        if self._total <= FEW:
+            self._answered += zip(answers, self._clerk.hand_out(parcels), strict=True)
+        else:
+            self._clerk.deliver(parcels)
         self._rejected += [outcome for outcome in group if isinstance(outcome, Rejected)]
 
     def _with_bar(self, groups: Iterable[Sequence[Outcome]]) -> Iterator[Sequence[Outcome]]:
@@ -97,12 +91,12 @@ class Report:
             _tell_differences(answer)
         if handed.certificate is None:
             note(
-                f"{handed.bundle.with_suffix('.crt')} is left as it is: a renewal waits there, and `install`"
-                " changes key and certificate together"
+                f"{handed.bundle.removesuffix('.pem')}.crt is left as it is: a renewal waits there, and"
+                " `install` changes key and certificate together"
             )
         next_steps(
             ("send the one file back", f"scp {handed.bundle} HOST:"),
-            ("on the subscriber's machine", f"keystead install {handed.bundle.name}"),
+            ("on the subscriber's machine", f"keystead install {Path(handed.bundle).name}"),
         )
         return 0
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
-from itertools import chain
 from pathlib import Path
 
 import click
@@ -17,11 +16,11 @@ from keystead.ca import inbox
 from keystead.ca.authority import batch
 from keystead.ca.authority.bench import Bench, LocalBench, forked_bench
 from keystead.ca.authority.decide import Granted
-from keystead.ca.authority.model import Authority, Charter, Outcome, Rejected, Repeated, Signed, Submission
+from keystead.ca.authority.model import Arrival, Authority, Charter, Outcome, Rejected, Repeated, Signed
 from keystead.ca.authority.publish import is_behind, publish
-from keystead.ca.authority.submit import asked_profile, audit_refusals, examine
+from keystead.ca.authority.submit import asked_profile, examine
 from keystead.ca.founding import UNSEALED_ENVIRONMENT
-from keystead.ca.handout import Counter, check_place
+from keystead.ca.handout import Clerk, Counter, ForkedClerk, check_place
 from keystead.ca.home import Home, open_authority, open_issuer, read_charter
 from keystead.cli import options
 from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
@@ -29,6 +28,7 @@ from keystead.cli.ca.report import Report
 from keystead.cli.say import fields, say, warn
 from keystead.errors import KeysteadError, Refused, Violation, WrongUsage
 from keystead.machine.folders import make_private_folder
+from keystead.machine.forks import forked
 from keystead.machine.secrets import Secrets
 from keystead.pki.csr import CertificateRequest
 from keystead.pki.expiry import parse_lifetime, spell_lifetime
@@ -96,43 +96,47 @@ def sign(
     folders = {str(path): out or path.parent for path in paths}
     for folder in set(folders.values()):
         check_place(charter, folder)
-    submissions, unreadable = inbox.read(paths, wishes)
-    with _opened(place, charter, secrets_from(passphrase_file), many=len(paths) >= MANY) as (
+    arrivals = inbox.read(paths, wishes)
+    staff = _forked_staff if len(paths) >= MANY else _staff
+    with staff(place, charter, secrets_from(passphrase_file), Counter(charter, folders)) as (
         authority,
         bench,
         issuer,
+        clerk,
     ):
-        audit_refusals(authority, [(rejected.source, rejected.error) for rejected in unreadable])
-        if len(paths) == 1 and submissions and sys.stdin.isatty():
-            groups = _confirmed(authority, bench, submissions[0])
+        if len(paths) == 1 and sys.stdin.isatty():
+            groups = _confirmed(authority, bench, *arrivals)
         else:
-            groups = batch.sign(authority, bench, submissions)
+            groups = batch.sign(authority, bench, arrivals)
         if out is not None:
             make_private_folder(out)
-        report = Report(place, Counter(charter, folders), total=len(paths))
-        status = report.tell(chain([unreadable], _telling_the_world(authority, issuer, groups)))
+        report = Report(place, clerk, total=len(paths))
+        status = report.tell(_telling_the_world(authority, issuer, groups))
     click.get_current_context().exit(status)
 
 
-@contextmanager
-def _opened(
-    place: Place, charter: Charter, secrets: Secrets, *, many: bool
-) -> Iterator[tuple[Authority, Bench, Callable[[], Issuer]]]:
-    """The authority, a bench for it, and what opens the key, at most once.
+Staff = tuple[Authority, Bench, Callable[[], Issuer], Clerk]
+"""The authority, a bench for it, what opens the key (at most once), and who hands out."""
 
-    Workers get the key, so they are forked before a database opens.
-    """
-    home, profiles = Home(place.home), charter.configuration.profiles
+
+@contextmanager
+def _staff(place: Place, charter: Charter, secrets: Secrets, counter: Counter) -> Iterator[Staff]:
+    """All in this process."""
     issuer = cache(lambda: open_issuer(charter, secrets))
-    if not many:
-        with open_authority(home, charter, actor=actor()) as authority:
-            yield authority, LocalBench(profiles, issuer), issuer
-        return
-    with (
-        forked_bench(profiles, issuer(), workers=os.cpu_count() or 1) as bench,
-        open_authority(home, charter, actor=actor()) as authority,
-    ):
-        yield authority, bench, issuer
+    with open_authority(Home(place.home), charter, actor=actor()) as authority:
+        yield authority, LocalBench(charter.configuration.granted, issuer), issuer, counter
+
+
+@contextmanager
+def _forked_staff(place: Place, charter: Charter, secrets: Secrets, counter: Counter) -> Iterator[Staff]:
+    """Each in processes of their own: forked before a database opens, and the clerk before the key does."""
+    workers = os.cpu_count() or 1
+    with ExitStack() as stack:
+        (clerk,) = stack.enter_context(forked(counter))
+        issuer = open_issuer(charter, secrets)
+        bench = stack.enter_context(forked_bench(charter.configuration.granted, issuer, workers))
+        authority = stack.enter_context(open_authority(Home(place.home), charter, actor=actor()))
+        yield authority, bench, lambda: issuer, ForkedClerk(clerk)
 
 
 def _telling_the_world(
@@ -152,33 +156,36 @@ def _telling_the_world(
         yield group
 
 
-def _confirmed(authority: Authority, bench: Bench, submission: Submission) -> Iterator[list[Outcome]]:
+def _confirmed(authority: Authority, bench: Bench, arrival: Arrival) -> Iterator[list[Outcome]]:
     """Sign one CSR once a person has seen what it asks for; without --profile, the one that it asks for."""
+    submission = arrival
     try:
+        if isinstance(submission, Rejected):
+            raise submission.error
         request = examine(submission.data, submission.source)
     except KeysteadError:
-        yield from batch.sign(authority, bench, [submission])  # nothing to show: it is refused and recorded
+        yield from batch.sign(authority, bench, [arrival])  # nothing to show: it is refused and recorded
         return
     if submission.wishes.profile is None and request.proof is None:
         submission = replace(submission, wishes=replace(submission.wishes, profile=asked_profile(request)))
     docket = batch.Docket(authority, bench)
-    (verdict,) = batch.judge(docket, [(0, submission)])
+    (verdict,) = batch.judge(docket, batch.examine(docket, [(0, submission)]))()
     if isinstance(verdict, Granted):
         _show(request, verdict)
         if not click.confirm("Sign it?"):
             declined = Refused(
-                f"{verdict.request.identity} is not signed",
+                f"{verdict.identity} is not signed",
                 [Violation("declined", "whoever was asked at the terminal said no", "")],
             )
             verdict = Rejected(submission.source, declined)
-    yield batch.settle(docket, [verdict])
+    yield batch.settle(docket, [verdict])()
 
 
 def _show(request: CertificateRequest, granted: Granted) -> None:
-    approved = granted.request
+    approved = granted.grant
     fields(
         [
-            ("identity", f"{approved.identity}  ({approved.identity.uri})"),
+            ("identity", f"{granted.identity}  ({granted.identity.uri})"),
             ("asks for", purposes_in_words(request.purposes)),
             ("hosts", str(approved.host_names)),
             ("lifetime", spell_lifetime(approved.lifetime)),

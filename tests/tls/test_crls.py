@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from keystead.pki.certificates import subject_key_id
 from keystead.pki.keys import KeyType, generate
 from keystead.tls.crls import NO_CRLS, Advance, CrlSet, advance, uncovered
+from tests.tls import throwaway
 from tests.tls.throwaway import Environment, Pair, now
 
 
@@ -137,6 +138,49 @@ def test_a_list_that_is_not_the_whole_list_is_not_taken(
     builder = builder.add_extension(key_id, critical=False).add_extension(partial, critical=True)
     taken = take(NO_CRLS, builder.sign(dev.issuing.key, hashes.SHA256()), dev=dev)
     assert codes(taken) == ["bad-crl"]
+
+
+def _list_of(dev: Environment, *extensions: x509.ExtensionType, entry_is_critical: bool = False) -> Any:
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+    entry = x509.RevokedCertificateBuilder().serial_number(5).revocation_date(now())
+    key_id = x509.AuthorityKeyIdentifier(subject_key_id(dev.issuing.certificate), None, None)
+    builder = x509.CertificateRevocationListBuilder(
+        dev.issuing.certificate.subject,
+        now(),
+        now() + timedelta(days=1),
+        revoked_certificates=[entry.add_extension(unknown, critical=entry_is_critical).build()],
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    builder = builder.add_extension(x509.CRLNumber(9), critical=False).add_extension(key_id, critical=False)
+    return builder.sign(dev.issuing.key, hashes.SHA256())
+
+
+def test_a_list_with_a_critical_extension_is_not_taken(dev: Environment) -> None:
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.5"), b"\x05\x00")
+    assert codes(take(NO_CRLS, _list_of(dev, unknown), dev=dev)) == ["bad-crl"]
+    assert codes(take(NO_CRLS, _list_of(dev, entry_is_critical=True), dev=dev)) == ["bad-crl"]
+    assert codes(take(NO_CRLS, _list_of(dev), dev=dev)) == []
+
+
+def test_the_list_of_a_ca_that_may_sign_none_is_not_taken(
+    dev: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = {**dict.fromkeys(_USAGES, False), "key_cert_sign": True, "crl_sign": False}
+    monkeypatch.setattr(throwaway, "_ca_usage", lambda: x509.KeyUsage(**usage))
+    mute = Environment(dev.trust_domain)
+    assert codes(take(NO_CRLS, *mute.crls(), dev=mute)) == ["crl-invalid", "crl-invalid"]
+
+
+_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "encipher_only",
+    "decipher_only",
+)
 
 
 def test_a_set_is_usable_until_its_first_list_is_stale_and_the_grace_over(dev: Environment) -> None:

@@ -57,6 +57,14 @@ def test_a_revoked_issuing_ca_is_noticed(standing: Standing, dev: Environment, s
     assert code(standing, InForce.of(dev.credentials(server_pair), crls)) == "revoked"
 
 
+def test_a_root_that_its_own_list_names_is_noticed(
+    standing: Standing, dev: Environment, server_pair: Pair
+) -> None:
+    """OpenSSL does not ask for the anchor."""
+    crls = dev.crl_set(*dev.crls(root_revokes=(dev.root,)))
+    assert code(standing, InForce.of(dev.credentials(server_pair), crls)) == "revoked"
+
+
 def test_without_a_list_of_the_issuer_nobody_is_welcome(
     standing: Standing, dev: Environment, server_pair: Pair
 ) -> None:

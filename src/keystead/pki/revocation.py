@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from keystead.errors import BadInput, WrongUsage
 from keystead.pki.expiry import BACKDATE
 from keystead.pki.keys import PrivateKey, digest_for
-from keystead.pki.text import as_text
+from keystead.pki.signedlists import Pause, SignedList, find_lists, no_pause
 
 REASONS: Mapping[str, x509.ReasonFlags] = MappingProxyType(
     {
@@ -46,8 +46,6 @@ MAX_CRL_OCTETS = 64 * 1024 * 1024
 
 MAX_CRLS = 20
 """Lists in one file: two for each issuing CA that is alive at once."""
-
-_PEM_CRL = re.compile(rb"-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +119,14 @@ def load_crls(data: bytes, source: str) -> tuple[x509.CertificateRevocationList,
     Raises `BadInput` where there is none, one that cannot be parsed or has no CRL number and issuer key
     (RFC 5280 asks for both: sections 5.2.1 and 5.2.3), or more than `MAX_CRLS`.
     """
-    data = as_text(data)
+    return tuple(found.crl for found in load_signed_lists(data, source))
+
+
+def load_signed_lists(data: bytes, source: str, pause: Pause = no_pause) -> tuple[SignedList, ...]:
+    """The same with their octets, for those who go on to check signatures; ``pause`` as it is there."""
     try:
-        if b"-----BEGIN" in data:
-            found = [x509.load_pem_x509_crl(block) for block in _PEM_CRL.findall(data)]
-        else:
-            found = [x509.load_der_x509_crl(data)]
-        for crl in found:
+        found = [SignedList.parse(der, pause) for der in find_lists(data, pause)]
+        for crl in (signed.crl for signed in found):
             crl_number(crl)
             issuer_key(crl)
             _ = (crl.issuer, crl.last_update_utc, crl.next_update_utc)

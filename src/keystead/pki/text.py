@@ -16,10 +16,15 @@ _ENCODINGS = (
 
 def as_text(data: bytes) -> bytes:
     """``data`` as plain ASCII lines where it is PEM; anything else, DER above all, as it is."""
-    for mark, encoding in _ENCODINGS:
-        if data.startswith(mark):
-            data = data.removeprefix(mark).decode(encoding, errors="replace").encode()
-            break
+    data = without_mark(data)
     if b"-----BEGIN" not in data:
         return data
     return data.replace(b"\r\n", b"\n")
+
+
+def without_mark(data: bytes) -> bytes:
+    """``data`` without a byte order mark, and in UTF-8 if that was one of UTF-16."""
+    for mark, encoding in _ENCODINGS:
+        if data.startswith(mark):
+            return data.removeprefix(mark).decode(encoding, errors="replace").encode()
+    return data

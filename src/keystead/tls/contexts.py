@@ -6,9 +6,10 @@ Not here: where the material lies and when it changes (`tls.reloading`), and wha
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 
 from cryptography import x509
@@ -22,8 +23,10 @@ from keystead.pki.expiry import CRL_GRACE
 from keystead.pki.keys import load_private_pem
 from keystead.pki.names import TrustDomain
 from keystead.tls.crls import CrlSet
-from keystead.tls.openssl import restrict_groups
-from keystead.tls.refused import verify_callback
+from keystead.tls.judge import GOOD, Judge
+from keystead.tls.keys import use_key
+from keystead.tls.openssl import Finding, can_judge, judge_findings, restrict_groups
+from keystead.tls.refused import note_down, verify_callback
 from keystead.tls.suites import TLS_1_2
 
 GROUPS = ("X25519MLKEM768", "X25519", "P-256")
@@ -75,10 +78,7 @@ class InForce:
 
     @classmethod
     def of(cls, credentials: ServerCredentials, crls: CrlSet, *, grace: timedelta = CRL_GRACE) -> InForce:
-        """Build the context; raises `BadInput` where certificate and key do not fit together.
-
-        Takes a tenth of a second for a CRL of 100,000 entries: a running server calls it on a thread.
-        """
+        """Build the context; raises `BadInput` where certificate and key do not fit together."""
         leaf = credentials.certificates()[0]
         context = server_context(credentials, crls, grace=grace)
         server_pem = leaf.public_bytes(Encoding.PEM).decode("ascii")
@@ -106,7 +106,9 @@ def server_context(
     On request for TLS 1.2 too, within what RFC 9325 recommends, and without renegotiation.
 
     The revocation of the whole chain is always checked: without a CRL of each issuer nobody gets in. A list
-    past its nextUpdate is used for ``grace`` more. Raises `BadInput` where the material does not fit.
+    past its nextUpdate is used for ``grace`` more. Lists whose signature was verified here are looked into by
+    `tls.judge`, where pyOpenSSL has what that needs, the others by OpenSSL. Raises `BadInput` where the
+    material does not fit.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION if credentials.tls_1_2 else SSL.TLS1_3_VERSION)
@@ -116,17 +118,28 @@ def server_context(
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     _show(context, credentials)
-    _trust(context, credentials.anchors, crls)
-    context.set_verify(
-        SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
-        verify_callback(
-            # The list of a CA that only a client's chain brings: its age is looked at by `tls.standing`.
-            crls.usable_until(map(subject_key_id, credentials.authorities()), grace),
-            time.time,
-        ),
-    )
+    _trust(context, credentials.anchors)
+    # The list of a CA that only a client's chain brings: its age is looked at by `tls.standing`.
+    usable_until = crls.usable_until(map(subject_key_id, credentials.authorities()), grace)
+    if can_judge():
+        _give_lists(context, (entry.crl for entry in crls.lists.values() if not entry.verified))
+        judge = Judge(crls, grace=grace, usable_until=usable_until, clock=time.time)
+        judge_findings(context, _MODE, partial(_decide, judge))
+    else:
+        _give_lists(context, crls.crls)
+        context.set_verify(_MODE, verify_callback(usable_until, time.time))
     context.set_verify_depth(VERIFY_DEPTH)
     return context
+
+
+_MODE = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+
+
+def _decide(judge: Judge, connection: SSL.Connection, finding: Finding) -> int:
+    verdict = judge.verdict(finding.errno, finding.depth, finding.chain)
+    if verdict != GOOD:
+        note_down(connection, verdict, finding.depth, finding.certificate())
+    return verdict
 
 
 def _show(context: SSL.Context, credentials: ServerCredentials) -> None:
@@ -136,9 +149,8 @@ def _show(context: SSL.Context, credentials: ServerCredentials) -> None:
         context.add_extra_chain_cert(issuer)
     key = load_private_pem(credentials.key, "the server's key")
     try:
-        context.use_privatekey(key)
-        context.check_privatekey()
-    except (SSL.Error, TypeError):
+        use_key(context, key)
+    except SSL.Error:
         raise BadInput(
             "the server's key and certificate do not fit together",
             why="the certificate was issued for another key",
@@ -147,12 +159,22 @@ def _show(context: SSL.Context, credentials: ServerCredentials) -> None:
         ) from None
 
 
-def _trust(context: SSL.Context, anchors: tuple[x509.Certificate, ...], crls: CrlSet) -> None:
-    store = context.get_cert_store()
-    assert store is not None
+def _trust(context: SSL.Context, anchors: tuple[x509.Certificate, ...]) -> None:
+    store = _store_of(context)
     for anchor in anchors:
         store.add_cert(crypto.X509.from_cryptography(anchor))
         context.add_client_ca(anchor)
-    for crl in crls.crls:
+
+
+def _give_lists(context: SSL.Context, crls: Iterable[x509.CertificateRevocationList]) -> None:
+    """Whatever is given: who is under a CA without a list is refused, unless the `Judge` has one."""
+    store = _store_of(context)
+    for crl in crls:
         store.add_crl(crl)
     store.set_flags(X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL)
+
+
+def _store_of(context: SSL.Context) -> crypto.X509Store:
+    store = context.get_cert_store()
+    assert store is not None
+    return store

@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography import x509
-
 from keystead.errors import BadInput, NotThere
 from keystead.machine.files import read_bounded, write_atomic
-from keystead.pki.revocation import MAX_CRL_OCTETS, load_crls
+from keystead.machine.locks import hold
+from keystead.pki.revocation import MAX_CRL_OCTETS, load_signed_lists
+from keystead.pki.signedlists import Pause, SignedList, no_pause
 
 MAX_NUMBERS_FILE = 64 * 1024
 
@@ -26,10 +26,10 @@ class CrlFile:
         self.path = path
         self.numbers_path = path.with_name(f".{path.name}.numbers")
 
-    def read(self) -> tuple[x509.CertificateRevocationList, ...]:
+    def read(self, pause: Pause = no_pause) -> tuple[SignedList, ...]:
         """The lists; raises a `KeysteadError` where there is no file or it cannot be read."""
         try:
-            return load_crls(read_bounded(self.path, MAX_CRL_OCTETS), str(self.path))
+            return load_signed_lists(read_bounded(self.path, MAX_CRL_OCTETS), str(self.path), pause)
         except NotThere:
             raise NotThere(
                 f"there is no revocation list at {self.path}",
@@ -54,9 +54,20 @@ class CrlFile:
             ) from None
 
     def remember(self, numbers: Mapping[bytes, int]) -> None:
-        """Raise the remembered numbers to ``numbers``; none is ever lowered. Raises a `KeysteadError`."""
+        """Raise the remembered numbers to ``numbers``; none is ever lowered. Raises a `KeysteadError`.
+
+        Several servers, or workers of one, may do so at once: the numbers are read again under a lock.
+        """
         before = self.numbers()
-        after = before | {issuer: max(number, before.get(issuer, 0)) for issuer, number in numbers.items()}
-        if after != before:
-            members = {issuer.hex(): number for issuer, number in sorted(after.items())}
-            write_atomic(self.numbers_path, json.dumps(members, indent=1).encode() + b"\n")
+        if _raised(before, numbers) == before:
+            return
+        with hold(self.numbers_path.with_name(f"{self.numbers_path.name}.lock"), "keystead serve"):
+            before = self.numbers()
+            after = _raised(before, numbers)
+            if after != before:
+                members = {issuer.hex(): number for issuer, number in sorted(after.items())}
+                write_atomic(self.numbers_path, json.dumps(members, indent=1).encode() + b"\n")
+
+
+def _raised(before: Mapping[bytes, int], numbers: Mapping[bytes, int]) -> dict[bytes, int]:
+    return {**before, **{issuer: max(number, before.get(issuer, 0)) for issuer, number in numbers.items()}}

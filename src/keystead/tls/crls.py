@@ -1,7 +1,7 @@
 """The revocation lists that are in force, as one value: which may replace which, and who is on them.
 
 Pure; times and known numbers are arguments. Not here: the file they lie in (`tls.crlfile`), and the check
-of a whole chain at the handshake, which is OpenSSL's.
+of a whole chain at the handshake (`tls.judge`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
 
 from keystead.errors import BadInput, Distrusted, KeysteadError
 from keystead.pki.certificates import authority_key_id, common_name, subject_key_id
 from keystead.pki.expiry import when
-from keystead.pki.revocation import crl_number, crl_to_pem, issuer_key
+from keystead.pki.revocation import crl_number, issuer_key
+from keystead.pki.signedlists import Pause, SignedList, no_pause
 
 _PARTIAL = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
 """Extensions of lists that are not the whole list of their issuer (RFC 5280, sections 5.2.4 and 5.2.5)."""
@@ -26,17 +28,28 @@ _PARTIAL = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
 class ListInForce:
     """One issuer's list, and what is asked of it often.
 
-    ``verified`` is whether its issuer is known here and signed it; a list of an issuer that only a peer's
-    chain brings is verified by OpenSSL at each handshake, and by its number nothing is remembered.
+    ``signer`` is the CA that is known here and signed it. It is None for a list of an issuer that only a
+    peer's chain brings: OpenSSL verifies it at each handshake, and by its number nothing is remembered.
     """
 
-    crl: x509.CertificateRevocationList
+    signed: SignedList
     issuer: bytes
     number: int
     this_update: datetime
     next_update: datetime
     serials: frozenset[int]
-    verified: bool
+    signer: x509.Certificate | None
+    pem: bytes
+
+    @property
+    def crl(self) -> x509.CertificateRevocationList:
+        """The list itself."""
+        return self.signed.crl
+
+    @property
+    def verified(self) -> bool:
+        """Whether its issuer is known here and signed it."""
+        return self.signer is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +65,7 @@ class CrlSet:
 
     def pem(self) -> bytes:
         """All of them as PEM, for whoever wants to know too."""
-        return crl_to_pem(*self.crls)
+        return b"".join(entry.pem for entry in self.lists.values())
 
     def numbers(self) -> dict[bytes, int]:
         """Issuer → number, of the lists whose signature was verified here."""
@@ -101,37 +114,57 @@ def advance(
     floors: Mapping[bytes, int],
     now: datetime,
 ) -> Advance:
+    """`advance_signed` for those who have the lists in their parsed form only."""
+    signed = map(SignedList.of, found)
+    return advance_signed(current, signed, authorities=authorities, floors=floors, now=now)
+
+
+def advance_signed(
+    current: CrlSet,
+    found: Iterable[SignedList],
+    *,
+    authorities: Iterable[x509.Certificate],
+    floors: Mapping[bytes, int],
+    now: datetime,
+    pause: Pause = no_pause,
+) -> Advance:
     """Take the newer ones of ``found`` into ``current``, issuer by issuer; what is not taken stays as it was.
 
-    ``floors`` is the highest number ever seen per issuer, ``authorities`` the CAs whose signature can be
-    checked here. Never taken: a lower number, a signature that a known issuer did not make, a list from the
-    future, and one that is not the whole list of its issuer.
+    Where nothing is taken, the set is ``current`` itself. ``floors`` is the highest number ever seen per
+    issuer, ``authorities`` the CAs whose signature can be checked here; ``pause`` is called between small
+    steps. Never taken: a lower number, a signature that a known issuer did not make, a list from the future,
+    and one that is not the whole list of its issuer or has a critical extension, which nobody may pass over.
     """
     known = {subject_key_id(authority): authority for authority in authorities}
-    lists = dict(current.lists)
+    lists, taken = dict(current.lists), False
     refusals: list[KeysteadError] = []
-    for crl in sorted(found, key=crl_number):
-        in_force = lists.get(issuer_key(crl))
-        if in_force is not None and in_force.crl == crl:
+    for signed in sorted(found, key=lambda signed: crl_number(signed.crl)):
+        issuer = issuer_key(signed.crl)
+        in_force = lists.get(issuer)
+        if in_force is not None and in_force.signed.der == signed.der:
             continue
         try:
-            entry = _examine(crl, known.get(issuer_key(crl)), now)
+            entry = _examine(signed, known.get(issuer), now, pause)
             if in_force is not None and entry.verified and not in_force.verified:
                 in_force = None  # whose number anybody may have made up
             _check_number(entry, in_force, floors.get(entry.issuer, 0))
         except KeysteadError as refusal:
             refusals.append(refusal)
         else:
-            lists[entry.issuer] = entry
-    return Advance(CrlSet(MappingProxyType(lists)), tuple(refusals))
+            lists[entry.issuer], taken = entry, True
+    return Advance(CrlSet(MappingProxyType(lists)) if taken else current, tuple(refusals))
 
 
-def _examine(
-    crl: x509.CertificateRevocationList, issuer: x509.Certificate | None, now: datetime
-) -> ListInForce:
-    name = _name(crl)
+def _examine(signed: SignedList, issuer: x509.Certificate | None, now: datetime, pause: Pause) -> ListInForce:
+    crl, name = signed.crl, _name(signed.crl)
     if any(isinstance(extension.value, _PARTIAL) for extension in crl.extensions):
         raise BadInput(f"{name} is not the whole list of its issuer", code="bad-crl")
+    if _has_critical_extension(crl) or signed.has_critical_entry(pause):
+        raise BadInput(
+            f"{name} has a critical extension that is not known here",
+            why="whoever does not know it must not rely on the list (RFC 5280, section 5.2)",
+            code="bad-crl",
+        )
     if crl.next_update_utc is None:
         raise BadInput(
             f"{name} does not say until when it is good", why="it has no nextUpdate", code="bad-crl"
@@ -143,26 +176,34 @@ def _examine(
             mend="set the clock right",
             code="crl-not-yet-valid",
         )
-    if issuer is not None and not _is_signed_by(crl, issuer):
+    if issuer is not None and not (_may_sign_lists(issuer) and signed.is_signed_by(issuer)):
         raise Distrusted(f"{name} carries a signature that its issuer did not make", code="crl-invalid")
     return ListInForce(
-        crl=crl,
+        signed=signed,
         issuer=issuer_key(crl),
         number=crl_number(crl),
         this_update=crl.last_update_utc,
         next_update=crl.next_update_utc,
-        serials=frozenset(entry.serial_number for entry in crl),
-        verified=issuer is not None,
+        serials=signed.serials(pause),
+        signer=issuer,
+        pem=signed.pem(pause),
     )
 
 
-def _is_signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
-    if crl.issuer != issuer.subject:
-        return False
+def _has_critical_extension(crl: x509.CertificateRevocationList) -> bool:
+    """Any but the one by which the issuer is told, as in OpenSSL."""
+    return any(
+        extension.critical and extension.oid != ExtensionOID.AUTHORITY_KEY_IDENTIFIER
+        for extension in crl.extensions
+    )
+
+
+def _may_sign_lists(issuer: x509.Certificate) -> bool:
+    """RFC 5280, section 6.3.3, (f): where the CA's key usage is limited, lists must be among it."""
     try:
-        return crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # others raise TypeError
-    except TypeError:
-        return False
+        return issuer.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
+    except x509.ExtensionNotFound:
+        return True
 
 
 def _check_number(entry: ListInForce, in_force: ListInForce | None, floor: int) -> None:

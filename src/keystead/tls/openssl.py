@@ -6,10 +6,11 @@ pyOpenSSL's public `recv` allocates and copies for each record; reading through 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 _RECORD = 16_384
 """Plaintext in one TLS record, at most (RFC 8446, section 5.1)."""
@@ -140,3 +141,73 @@ def restrict_groups(context: SSL.Context, groups: Iterable[str]) -> None:
     set_list = getattr(_lib, "SSL_CTX_set1_curves_list", None)
     if set_list is not None and set_list(context._context, ":".join(groups).encode("ascii")) != 1:
         raise SSL.Error(f"OpenSSL does not know all of {', '.join(groups)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What OpenSSL found fault with while it verified, by its own number; good until it is answered."""
+
+    errno: int
+    depth: int
+    _store: Any
+
+    def certificate(self) -> crypto.X509:
+        """The certificate in question."""
+        pointer = _lib.X509_STORE_CTX_get_current_cert(self._store)
+        _lib.X509_up_ref(pointer)
+        return crypto.X509._from_raw_x509_ptr(pointer)
+
+    def chain(self) -> tuple[crypto.X509, ...]:
+        """What was built, leaf first, anchor last. Nothing is parsed."""
+        found = _lib.X509_STORE_CTX_get1_chain(self._store)  # a reference to each is ours from here on
+        adopt, at = crypto.X509._from_raw_x509_ptr, _lib.sk_X509_value
+        certificates = tuple(adopt(at(found, place)) for place in range(_lib.sk_X509_num(found)))
+        _lib.sk_X509_free(found)
+        return certificates
+
+
+def can_judge() -> bool:
+    """Whether this pyOpenSSL has the names that `judge_findings` needs."""
+    names = (
+        "SSL_CTX_set_verify",
+        "SSL_get_ex_data_X509_STORE_CTX_idx",
+        "X509_STORE_CTX_get1_chain",
+        "X509_STORE_CTX_get_current_cert",
+        "X509_STORE_CTX_get_error",
+        "X509_STORE_CTX_get_error_depth",
+        "X509_STORE_CTX_get_ex_data",
+        "X509_STORE_CTX_set_error",
+        "X509_up_ref",
+        "sk_X509_free",
+        "sk_X509_num",
+        "sk_X509_value",
+    )
+    return (
+        all(hasattr(_lib, name) for name in names)
+        and hasattr(_ffi, "callback")
+        and hasattr(SSL.Connection, "_reverse_mapping")
+        and hasattr(crypto.X509, "_from_raw_x509_ptr")
+    )
+
+
+def judge_findings(context: SSL.Context, mode: int, judge: Callable[[SSL.Connection, Finding], int]) -> None:
+    """Have ``judge`` answer each finding: 0 waves it through, any other number of OpenSSL's refuses as that.
+
+    The public call cannot change the number, by which OpenSSL chooses the alert; and it is called for each
+    certificate that nothing is wrong with, too. Should ``judge`` fail, the peer is refused.
+    """
+    index = _lib.SSL_get_ex_data_X509_STORE_CTX_idx()
+
+    def answer(ok: int, store: Any) -> int:
+        if ok:
+            return 1
+        errno = _lib.X509_STORE_CTX_get_error(store)
+        finding = Finding(errno, _lib.X509_STORE_CTX_get_error_depth(store), store)
+        connection = SSL.Connection._reverse_mapping[_lib.X509_STORE_CTX_get_ex_data(store, index)]
+        verdict = judge(connection, finding)
+        _lib.X509_STORE_CTX_set_error(store, verdict)
+        return int(verdict == _lib.X509_V_OK)
+
+    callback = _ffi.callback("int (*)(int, X509_STORE_CTX *)", answer, error=0)
+    context._verify_callback = callback  # kept by the context, and from there by each of its connections
+    _lib.SSL_CTX_set_verify(context._context, mode, callback)

@@ -15,9 +15,7 @@ from OpenSSL import SSL, crypto
 
 from keystead.pki.serials import serial_hex
 from keystead.pki.verdicts import NO_CERTIFICATE, verdict
-
-CRL_HAS_EXPIRED = 12
-"""X509_V_ERR_CRL_HAS_EXPIRED: the one finding that is ever waved through, within the grace."""
+from keystead.tls.judge import CRL_HAS_EXPIRED
 
 MAX_PARSED = 64 * 1024
 """Octets of a refused certificate that are looked into for the log."""
@@ -86,7 +84,8 @@ _WITHOUT_FINDING: Mapping[str, tuple[str, str]] = MappingProxyType(
 def verify_callback(
     crls_usable_until: float, clock: Callable[[], float]
 ) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
-    """What OpenSSL asks for each finding. True would accept, so it repeats OpenSSL's own answer, but once:
+    """What OpenSSL asks where it looks into all lists itself. True would accept, so it repeats OpenSSL's own
+    answer, but once:
 
     a CRL past its nextUpdate is still used until ``crls_usable_until`` (Unix seconds); OpenSSL then goes on
     and looks into it, so that a revoked certificate is refused all the same.
@@ -99,12 +98,17 @@ def verify_callback(
             return True
         if errno == CRL_HAS_EXPIRED and clock() < crls_usable_until:
             return True
-        note = connection.get_app_data()
-        if isinstance(note, VerifyNote) and note.certificate is None:
-            note.errno, note.depth, note.certificate = errno, depth, certificate
+        note_down(connection, errno, depth, certificate)
         return False
 
     return callback
+
+
+def note_down(connection: SSL.Connection, errno: int, depth: int, certificate: crypto.X509) -> None:
+    """Leave the finding with ``connection``, if it is the first."""
+    note = connection.get_app_data()
+    if isinstance(note, VerifyNote) and note.certificate is None:
+        note.errno, note.depth, note.certificate = errno, depth, certificate
 
 
 def refused(address: str, note: VerifyNote, error: SSL.Error) -> RefusedHandshake:

@@ -7,6 +7,7 @@ What cannot be used leaves the last good in force, with a warning. Not here: who
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,15 +17,19 @@ from keystead.errors import Distrusted, KeysteadError, NotThere
 from keystead.machine.clock import Clock, system_clock
 from keystead.pki.certificates import subject_key_id
 from keystead.pki.expiry import CRL_GRACE, in_words, when
+from keystead.pki.origins import issuer_names
 from keystead.tls.contexts import InForce, ServerCredentials
 from keystead.tls.crlfile import CrlFile
-from keystead.tls.crls import NO_CRLS, CrlSet, advance, uncovered
+from keystead.tls.crls import NO_CRLS, CrlSet, advance_signed, uncovered
 
 POLL_SECONDS = 0.25
 """Twice this, a look and a second one where the first failed, and the time to load stay under a second."""
 
 REMIND_SECONDS = 3600.0
 """Between two warnings of a CRL that is out of date."""
+
+_PAUSE_SECONDS = 0.0005
+"""Between the steps of reading a large list: whoever waits for Python's lock else waits 5 ms each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ def begin(source: CredentialSource, now: datetime, *, grace: timedelta = CRL_GRA
     """The first load. Raises a `KeysteadError` for whatever would let the wrong ones in, or nobody."""
     credentials = source.load()
     file = CrlFile(source.crl)
-    taken = advance(
+    taken = advance_signed(
         NO_CRLS, file.read(), authorities=credentials.authorities(), floors=file.numbers(), now=now
     )
     if taken.refusals:
@@ -63,7 +68,7 @@ def begin(source: CredentialSource, now: datetime, *, grace: timedelta = CRL_GRA
     if lacking:
         raise NotThere(
             f"{source.crl} holds no revocation list of {', '.join(map(repr, lacking))}",
-            why="the whole chain of a client is checked, so that a list of each CA is needed",
+            why=f"it holds that of {issuer_names(taken.crls.crls)}, and a client's whole chain is checked",
             mend="bring crl.pem from the CA, which holds both: keystead ca crl --out crl.pem   (there)",
             code="crl-missing",
         )
@@ -83,21 +88,30 @@ def again(source: CredentialSource, current: InForce, now: datetime) -> Reloaded
     except KeysteadError as error:
         warnings.append(error)
     try:
-        taken = advance(
-            crls, file.read(), authorities=credentials.authorities(), floors=file.numbers(), now=now
+        taken = advance_signed(
+            crls,
+            file.read(_give_way),
+            authorities=credentials.authorities(),
+            floors=file.numbers(),
+            now=now,
+            pause=_give_way,
         )
         crls = taken.crls
         warnings += taken.refusals
     except KeysteadError as error:
         warnings.append(error)
     in_force = current
-    if credentials != current.credentials or crls.crls != current.crls.crls:
+    if credentials != current.credentials or crls is not current.crls:
         try:
             in_force = InForce.of(credentials, crls, grace=current.grace)
         except KeysteadError as error:  # the new pair does not fit: the CRLs come into force all the same
             warnings.append(error)
             in_force = InForce.of(current.credentials, crls, grace=current.grace)
     return Reloaded(in_force, (*warnings, *_remember(file, in_force.crls)))
+
+
+def _give_way() -> None:
+    time.sleep(_PAUSE_SECONDS)
 
 
 def staleness(source: CredentialSource, in_force: InForce, now: datetime) -> tuple[KeysteadError, ...]:

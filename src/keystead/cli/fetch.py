@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
@@ -52,13 +51,17 @@ def ls(folder: Path, name: str | None, server: str | None, as_json: bool) -> Non
 def get(
     names: tuple[str, ...], out: Path, overwrite: bool, folder: Path, name: str | None, server: str | None
 ) -> None:
-    """Fetch files; each appears whole, its digest verified, or not at all."""
+    """Fetch files; each appears whole, its digest verified, or not at all.
+
+    Where the connection breaks, it is tried again; after that, or after a kill, the same command goes on
+    where it was.
+    """
     make_private_folder(out)
     failed = 0
     with visit.visiting(folder, name, server) as session, progress() as track:
 
         def work(connection: Connection, wanted: str) -> Receipt:
-            return fetch(connection, wanted, out, partial(track, wanted), overwrite=overwrite)
+            return fetch(connection, wanted, out, track(wanted), overwrite=overwrite)
 
         for outcome in transfer(session, tuple(dict.fromkeys(names)), work):
             if isinstance(outcome.result, KeysteadError):

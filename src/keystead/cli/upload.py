@@ -12,7 +12,8 @@ from keystead.cli.say import done, fail, next_steps
 from keystead.cli.sizes import in_words
 from keystead.errors import KeysteadError, WrongUsage
 from keystead.subscriber.fileclient.connection import Connection
-from keystead.subscriber.fileclient.sending import send, size_of
+from keystead.subscriber.fileclient.sending import send
+from keystead.subscriber.fileclient.sources import size_of
 from keystead.subscriber.fileclient.transfers import transfer
 from keystead.wire.files import Receipt
 
@@ -23,15 +24,17 @@ from keystead.wire.files import Receipt
 def upload(files: tuple[Path, ...], folder: Path, name: str | None, server: str | None) -> None:
     """Send files to the server, which keeps them for this identity alone.
 
-    Each is hashed while it is sent, and what the server got is compared. Several go at once.
+    Each is hashed while it is sent, and what the server got is compared. Several go at once. Where the
+    connection breaks, it is tried again; after that, or after a kill, the same command goes on where it was.
     """
     _check_names(files)
-    sizes = {path: size_of(path) for path in files}
+    for path in files:
+        size_of(path)
     failed = 0
     with visit.visiting(folder, name, server) as session, progress() as track:
 
         def work(connection: Connection, path: Path) -> Receipt:
-            return send(connection, path, track(path.name, sizes[path]))
+            return send(connection, path, track(path.name))
 
         for outcome in transfer(session, files, work):
             if isinstance(outcome.result, KeysteadError):

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from keystead.errors import AlreadyThere, BadInput, KeysteadError
 from keystead.subscriber.fileclient.fetching import fetch, list_files
-from keystead.subscriber.fileclient.sending import send, size_of
+from keystead.subscriber.fileclient.onlooker import Nobody
+from keystead.subscriber.fileclient.sending import send
 from keystead.subscriber.fileclient.session import Session
+from keystead.subscriber.fileclient.sources import size_of
 from keystead.subscriber.fileclient.transfers import PARALLEL, transfer
 from tests.subscriber.fileclient.conftest import Run, Running
 
 
-def silent(_: int) -> None:
-    pass
+class Watcher(Nobody):
+    """Remembers where it stood; ``shock`` is called at each step."""
+
+    def __init__(self, shock: Callable[[], object] = lambda: None) -> None:
+        self.sizes: list[int | None] = []
+        self.steps: list[int] = []
+        self._shock = shock
+
+    def begins(self, size: int | None) -> None:
+        self.sizes.append(size)
+
+    def stands_at(self, octets: int) -> None:
+        self.steps.append(octets)
+        self._shock()
+
+
+NOBODY = Nobody()
 
 
 def made(tmp_path: Path, name: str, content: bytes) -> Path:
@@ -25,19 +43,21 @@ def made(tmp_path: Path, name: str, content: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("size", [0, 1, 70_000, 128 * 1024, 3_000_001])
+@pytest.mark.parametrize("size", [0, 1, 70_000, 128 * 1024, 3_000_001, 9_000_001])
 def test_what_is_sent_comes_back(server: Running, tmp_path: Path, size: int) -> None:
     content = bytes(range(251)) * (size // 251 + 1)
     path = made(tmp_path, "f ü.bin", content[:size])
-    progress: list[int] = []
+    watcher = Watcher()
     with server.session() as session:
-        receipt = send(session.first, path, progress.append)
+        receipt = send(session.first, path, watcher)
         assert receipt.sha256 == hashlib.sha256(content[:size]).digest()
-        assert sum(progress) == size
+        assert watcher.sizes == [size]
+        assert watcher.steps == sorted(watcher.steps)
+        assert watcher.steps[-1:] == [size] * bool(size)
         assert [entry.name for entry in list_files(session.first)] == ["f ü.bin"]
         out = tmp_path / "out"
         out.mkdir()
-        fetched = fetch(session.first, "f ü.bin", out, lambda _: silent, overwrite=False)
+        fetched = fetch(session.first, "f ü.bin", out, NOBODY, overwrite=False)
     assert fetched == receipt
     assert (out / "f ü.bin").read_bytes() == content[:size]
     assert (out / "f ü.bin").stat().st_mode & 0o777 == 0o600
@@ -48,7 +68,7 @@ def test_one_connection_serves_many_requests(server: Running, tmp_path: Path) ->
     with server.session() as session:
         channel = session.first._channel
         for number in range(3):
-            send(session.first, made(tmp_path, f"f{number}", b"x" * 200_000), silent)
+            send(session.first, made(tmp_path, f"f{number}", b"x" * 200_000), NOBODY)
             list_files(session.first)
         assert session.first._channel is channel
 
@@ -60,7 +80,7 @@ def test_a_connection_that_the_server_has_ended_is_made_anew(server: Running, tm
 
 
 def work(session: Session, paths: list[Path]) -> dict[str, object]:
-    outcomes = transfer(session, paths, lambda connection, path: send(connection, path, silent))
+    outcomes = transfer(session, paths, lambda connection, path: send(connection, path, NOBODY))
     return {outcome.job.name: outcome.result for outcome in outcomes}
 
 
@@ -89,7 +109,7 @@ def test_a_refusal_of_a_large_file_is_shown_and_not_a_broken_pipe(run: Run, tmp_
     with run(file=1_000_000) as server, server.session() as session:
         for _ in range(10):
             with pytest.raises(KeysteadError) as caught:
-                send(session.first, path, silent)
+                send(session.first, path, NOBODY)
             assert caught.value.code == "too-large"
             assert "1,000,000" in caught.value.why
             assert list_files(session.first) == ()
@@ -100,12 +120,9 @@ def test_a_file_that_shrinks_while_it_is_sent_is_refused_and_nothing_is_kept(
 ) -> None:
     path = made(tmp_path, "f", b"x" * 3_000_000)
 
-    def shrink(_: int) -> None:
-        path.write_bytes(b"")
-
     with server.session() as session:
         with pytest.raises(BadInput) as caught:
-            send(session.first, path, shrink)
+            send(session.first, path, Watcher(lambda: path.write_bytes(b"")))
         assert caught.value.code == "changed"
         assert list_files(session.first) == ()
 
@@ -130,11 +147,11 @@ def test_a_file_that_is_there_is_overwritten_only_where_that_is_wanted(
     out.mkdir()
     made(out, "f", b"old")
     with server.session() as session:
-        send(session.first, path, silent)
+        send(session.first, path, NOBODY)
         with pytest.raises(AlreadyThere):
-            fetch(session.first, "f", out, lambda _: silent, overwrite=False)
+            fetch(session.first, "f", out, NOBODY, overwrite=False)
         assert (out / "f").read_bytes() == b"old"
-        fetch(session.first, "f", out, lambda _: silent, overwrite=True)
+        fetch(session.first, "f", out, NOBODY, overwrite=True)
     assert (out / "f").read_bytes() == b"new"
 
 
@@ -142,7 +159,7 @@ def test_a_file_whose_digest_is_wrong_is_not_kept(server: Running, tmp_path: Pat
     out = tmp_path / "out"
     out.mkdir()
     with server.session() as session:
-        send(session.first, made(tmp_path, "f", b"x" * 1000), silent)
+        send(session.first, made(tmp_path, "f", b"x" * 1000), NOBODY)
         (stored,) = server.uploads.glob("client/alice/f")
         before = stored.stat()
         stored.write_bytes(b"y" * 1000)
@@ -150,7 +167,7 @@ def test_a_file_whose_digest_is_wrong_is_not_kept(server: Running, tmp_path: Pat
 
         os.utime(stored, ns=(before.st_atime_ns, before.st_mtime_ns))
         with pytest.raises(BadInput) as caught:
-            fetch(session.first, "f", out, lambda _: silent, overwrite=False)
+            fetch(session.first, "f", out, NOBODY, overwrite=False)
     assert caught.value.code == "digest-mismatch"
     assert list(out.iterdir()) == []
 
@@ -158,20 +175,20 @@ def test_a_file_whose_digest_is_wrong_is_not_kept(server: Running, tmp_path: Pat
 def test_a_fetch_that_fails_here_leaves_a_connection_that_can_be_used(
     server: Running, tmp_path: Path
 ) -> None:
-    def fail(_: int) -> None:
+    def fail() -> None:
         raise BadInput("the disk is full")
 
     with server.session() as session:
-        send(session.first, made(tmp_path, "f", b"x" * 3_000_000), silent)
+        send(session.first, made(tmp_path, "f", b"x" * 3_000_000), NOBODY)
         (tmp_path / "out").mkdir()
         with pytest.raises(BadInput) as caught:
-            fetch(session.first, "f", tmp_path / "out", lambda _: fail, overwrite=False)
+            fetch(session.first, "f", tmp_path / "out", Watcher(fail), overwrite=False)
         assert caught.value.what == "the disk is full"
         assert len(list_files(session.first)) == 1
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".part"]
 
 
 def test_a_file_that_is_not_there_is_said_in_the_servers_words(server: Running, tmp_path: Path) -> None:
     with server.session() as session, pytest.raises(KeysteadError) as caught:
-        fetch(session.first, "f", tmp_path, lambda _: silent, overwrite=False)
+        fetch(session.first, "f", tmp_path, NOBODY, overwrite=False)
     assert caught.value.code == "no-such-file"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import struct
 from contextlib import suppress
 from typing import Final
 
@@ -22,6 +23,8 @@ BLOCK: Final = 512 * 1024
 
 _CONNECT_SECONDS: Final = 10.0
 _SEND_SECONDS: Final = 60.0
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+"""``struct linger``: on, and no time."""
 
 
 class Channel:
@@ -87,6 +90,8 @@ class Channel:
     def abort(self) -> None:
         """End whatever another thread is doing here."""
         with suppress(OSError):
+            # The close that follows is then a reset, so that the server does not wait for a reader who left.
+            self.tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             socket.socket.shutdown(self.tls, socket.SHUT_RDWR)
 
     def _gather(self, wanted: int) -> memoryview:

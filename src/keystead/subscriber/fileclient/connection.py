@@ -6,6 +6,7 @@ Not here: what is asked for (`sending`, `fetching`, `session`).
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,22 +30,26 @@ Blocks = Generator[bytes, None, None]
 _ASK_FIRST: Final = 128 * 1024
 """From this size on a body waits for the server's 100 (Continue): RFC 9110, section 10.1.1."""
 
-_CONTINUE_SECONDS: Final = 2.0
-"""How long that is waited for; a server that does not know the expectation never sends it."""
+CONTINUE_SECONDS: Final = 2.0
+"""How long that is waited for, usually; a server that does not know the expectation never sends it."""
 
 _MAX_INFORMATIONAL: Final = 20
 """Interim answers (RFC 9110, section 15.2) before a final one; a server has use for one or two."""
 
 _STALL_SECONDS: Final = 60.0
 
-_COMMIT_SECONDS: Final = 600.0
+COMMIT_SECONDS: Final = 600.0
 """For the answer to a body: the server first brings all of it to its disk."""
 
 
 class Body(Protocol):
-    """What is sent with a request: ``length`` octets."""
+    """What is sent with a request: ``length`` octets.
+
+    ``patience``: for how many seconds the server's leave to send it is waited for.
+    """
 
     length: int
+    patience: float
 
     def blocks(self) -> Iterator[memoryview]:
         """The octets; each block is used up before the next is asked for."""
@@ -80,6 +85,16 @@ class Connection:
         self.context = context
         self._clock = clock
         self._channel: Channel | None = None
+        self._aborted = threading.Event()
+
+    @property
+    def is_aborted(self) -> bool:
+        """Whether `abort` was called."""
+        return self._aborted.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait, or until `abort`."""
+        self._aborted.wait(seconds)
 
     def ask(
         self,
@@ -110,6 +125,7 @@ class Connection:
 
     def abort(self) -> None:
         """End what another thread is doing with this connection."""
+        self._aborted.set()
         channel = self._channel
         if channel is not None:
             channel.abort()
@@ -143,7 +159,7 @@ class Connection:
                 channel.send(h11.EndOfMessage())
         except OSError as error:
             early = _last_words(channel, error)
-        return early or _head(channel, _STALL_SECONDS if body is None else _COMMIT_SECONDS)
+        return early or _head(channel, _STALL_SECONDS if body is None else COMMIT_SECONDS)
 
     def _blocks(self, channel: Channel, head: Head) -> Blocks:
         remaining, is_whole = head.length, False
@@ -178,10 +194,10 @@ class Connection:
         return Attempt(self.address.host, self.address.port, self.context.credentials, self._clock())
 
 
-def _go_ahead(channel: Channel) -> Head | None:
+def _go_ahead(channel: Channel, seconds: float) -> Head | None:
     """Wait for leave to send the body; the answer's head where that comes instead."""
     try:
-        event = channel.receive(_CONTINUE_SECONDS)
+        event = channel.receive(seconds)
     except TimeoutError:
         return None
     return None if isinstance(event, h11.InformationalResponse) else _as_head(event)
@@ -189,7 +205,7 @@ def _go_ahead(channel: Channel) -> Head | None:
 
 def _send_body(channel: Channel, body: Body) -> Head | None:
     """Send it; the answer's head where that comes before the end."""
-    if body.length >= _ASK_FIRST and (head := _go_ahead(channel)) is not None:
+    if body.length >= _ASK_FIRST and (head := _go_ahead(channel, body.patience)) is not None:
         return head
     for block in body.blocks():
         channel.send(h11.Data(data=block))  # type: ignore[arg-type]  # passed through as it is
@@ -202,7 +218,7 @@ def _send_body(channel: Channel, body: Body) -> Head | None:
 def _last_words(channel: Channel, error: OSError) -> Head:
     """The answer of a server that has stopped reading, or the alert (raised); without any, ``error``."""
     try:
-        return _head(channel, _CONTINUE_SECONDS)
+        return _head(channel, CONTINUE_SECONDS)
     except ssl.SSLError as reason:
         raise (reason if alert_of(reason) is not None else error) from None
     except (OSError, h11.RemoteProtocolError):
@@ -256,5 +272,5 @@ def _no_answer(address: ServerAddress, why: str) -> Unavailable:
         f"the server {address.authority} gave no answer that is HTTP/1.1",
         why=why,
         mend="try again; if it stays so, check the address (--to URL) and the server's log",
-        code="bad-answer",
+        code="no-answer",
     )

@@ -92,7 +92,7 @@ def _ask_who(connection: Connection) -> Caller:
     try:
         return Caller.parse(connection.ask("GET", WHOAMI).body)
     except (BadInput, Unavailable) as error:
-        if error.code != "bad-answer" and not error.code.startswith("http-"):
+        if error.code not in {"bad-answer", "no-answer"} and not error.code.startswith("http-"):
             raise
         connection.close()
         raise _no_keystead(connection.address, error) from None

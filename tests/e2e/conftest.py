@@ -131,10 +131,10 @@ class Machine:
             )
 
     @contextmanager
-    def serving(self, *words: str) -> Iterator[Server]:
-        """Run ``keystead serve WORDS`` on a free port for the time of the body, then stop it."""
+    def serving(self, *words: str, listen: str = "localhost:0") -> Iterator[Server]:
+        """Run ``keystead serve WORDS``, on a free port if none is named, for the time of the body."""
         out, log = self.folder / "serve.out", self.folder / "serve.log"
-        process = self.start("serve", "--listen", "localhost:0", *words, out=out, err=log)
+        process = self.start("serve", "--listen", listen, *words, out=out, err=log)
         try:
             yield Server(_port(process, out, log), log, process)
         finally:

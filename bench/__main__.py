@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import handshakes, revocation, signing, startup, uploads
+from bench import handshakes, revocation, signing, startup, uploads, workers
 from bench.machine import OPENSSL_HEADERS, missing, record_head
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -40,6 +40,11 @@ RACES = {
         ("nginx", "gcc", OPENSSL_HEADERS),
         lambda place: handshakes.race(place, 2_000, 7),
         lambda place: handshakes.race(place, 500, 3),
+    ),
+    "workers": Entry(
+        ("nginx", "gcc", OPENSSL_HEADERS),
+        lambda place: workers.race(place, 4_000, 5),
+        lambda place: workers.race(place, 800, 3),
     ),
     "uploads": Entry(
         ("nginx", "curl", "sync", "sha256sum"),

@@ -23,14 +23,14 @@ from bench.stage import (
 def race(place: Path, connections: int, rounds: int) -> str:
     """The race, as Markdown."""
     stage = build_stage(place)
-    _revoke_mallory(stage)
+    revoke_mallory(stage)
     load = build_load_generator(stage)
     with ExitStack() as stack:
         servers = {
             "nginx": stack.enter_context(nginx_serving(stage)),
             "`keystead serve`": stack.enter_context(keystead_serving(stage)),
         }
-        answers = {name: _warm_up(load, server) for name, server in servers.items()}
+        answers = {name: warm_up(load, server) for name, server in servers.items()}
         contestants = {name: partial(_connect, load, at, connections) for name, at in servers.items()}
         title = f"{connections:,} new mutual TLS 1.3 connections, one GET of 1 KiB each"
         report = Race(title, "connections", connections, contestants).run(rounds).report()
@@ -44,13 +44,15 @@ def race(place: Path, connections: int, rounds: int) -> str:
     )
 
 
-def _revoke_mallory(stage: Stage) -> None:
+def revoke_mallory(stage: Stage) -> None:
+    """Put a client that is revoked on the server's list."""
     stage.certify("mallory")
     run([KEYSTEAD, "ca", "revoke", "mallory", "--reason", "superseded", "--home", str(stage.home)])
     (stage.folder("server") / "crl.pem").write_bytes((stage.home / "dev" / "crl.pem").read_bytes())
 
 
-def _warm_up(load: LoadGenerator, server: Server) -> dict[str, Any]:
+def warm_up(load: LoadGenerator, server: Server) -> dict[str, Any]:
+    """Some connections, and one of the revoked client, which must not succeed; what the others got."""
     revoked = load.connect(server, 1, name="mallory", processes=1)
     if revoked["ok"]:
         raise RuntimeError(f"{server.url} lets a revoked client in")

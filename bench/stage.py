@@ -31,7 +31,7 @@ _PATIENCE = 30.0
 _NGINX = """\
 daemon off;
 {user}
-worker_processes 1;
+worker_processes {workers};
 pid {place}/nginx.pid;
 error_log {place}/error.log;
 events {{ worker_connections 1024; }}
@@ -68,11 +68,17 @@ http {{
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs: where it listens, the process that does the work, and where its files lie."""
+    """A server that runs: where it listens, the processes that do the work, and where its files lie."""
 
     port: int
-    pid: int
+    pids: tuple[int, ...]
     files: Path
+
+    @property
+    def pid(self) -> int:
+        """The process that does the work, where it is one."""
+        (pid,) = self.pids
+        return pid
 
     @property
     def url(self) -> str:
@@ -175,13 +181,15 @@ def build_load_generator(stage: Stage) -> LoadGenerator:
 
 
 @contextmanager
-def keystead_serving(stage: Stage) -> Iterator[Server]:
+def keystead_serving(stage: Stage, workers: int = 1) -> Iterator[Server]:
     """`keystead serve` for the time of the body, with the small file of alice's in place."""
     uploads, log = stage.place / "uploads", stage.place / "serve.log"
     command = [KEYSTEAD, "serve", "--dir", str(stage.folder("server")), "--listen", f"{HOST}:0"]
-    command += ["--uploads", str(uploads), "--log", str(log)]
+    command += ["--uploads", str(uploads), "--log", str(log), "--workers", str(workers)]
     with _running(command, stdout=subprocess.PIPE) as process:
-        server = Server(_announced_port(process), process.pid, uploads)
+        port = _announced_port(process)
+        pids = (process.pid,) if workers == 1 else _children(process.pid, workers)
+        server = Server(port, pids, uploads)
         small = stage.place / CONNECTION_FILE
         small.write_bytes(_SMALL)
         run([KEYSTEAD, "upload", str(small), "--dir", str(stage.folder("alice")), "--to", server.url])
@@ -189,7 +197,7 @@ def keystead_serving(stage: Stage) -> Iterator[Server]:
 
 
 @contextmanager
-def nginx_serving(stage: Stage) -> Iterator[Server]:
+def nginx_serving(stage: Stage, workers: int = 1) -> Iterator[Server]:
     """nginx for the time of the body, with the same certificates, lists and small file."""
     place = stage.place / "nginx"
     files = place / "root" / "files"
@@ -199,12 +207,14 @@ def nginx_serving(stage: Stage) -> Iterator[Server]:
     config = place / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""  # the keys are 0600
     config.write_text(
-        _NGINX.format(place=place, host=HOST, port=port, server=stage.folder("server"), user=user)
+        _NGINX.format(
+            place=place, host=HOST, port=port, server=stage.folder("server"), user=user, workers=workers
+        )
     )
     command = ["nginx", "-p", str(place), "-c", str(config), "-e", str(place / "error.log")]
     with _running(command) as master:
         _await_port(port, master, place / "error.log")
-        yield Server(port, _only_child(master.pid), files)
+        yield Server(port, _children(master.pid, workers), files)
 
 
 @contextmanager
@@ -247,12 +257,12 @@ def _await_port(port: int, process: subprocess.Popen[str], log: Path) -> None:
     raise RuntimeError(f"nginx did not start: {log.read_text()[-2000:] if log.exists() else 'no log'}")
 
 
-def _only_child(pid: int) -> int:
-    """The worker of a master; it may not be there in the first instant."""
+def _children(pid: int, count: int) -> tuple[int, ...]:
+    """The workers of a master; they may not be there in the first instant."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        if len(children) == 1:
-            return int(children[0])
+        if len(children) == count:
+            return tuple(map(int, children))
         time.sleep(0.02)
-    raise RuntimeError("nginx has no worker")
+    raise RuntimeError(f"process {pid} has not {count} workers")

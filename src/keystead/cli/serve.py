@@ -22,7 +22,7 @@ from keystead.machine.clock import system_clock
 from keystead.machine.files import PRIVATE
 from keystead.machine.oserrors import told
 from keystead.pki.certificates import host_names
-from keystead.pki.expiry import in_words
+from keystead.pki.expiry import in_words, parse_lifetime, spell_lifetime
 from keystead.pki.names import HostNames
 from keystead.pki.revocation import next_update
 from keystead.subscriber.anew import asking_anew
@@ -89,6 +89,13 @@ _MOST_WORKERS = 64
 @click.option("--max-file", type=Size(), default=_UPLOADS.file, help="The largest upload.  [default: 16g]")
 @click.option("--quota", type=Size(), help="What one identity may store in all.  [default: no limit]")
 @click.option("--keep-free", type=Size(), default=_UPLOADS.spare, help="Disk left alone.  [default: 1g]")
+@click.option(
+    "--upload-expiry",
+    default=spell_lifetime(_UPLOADS.expiry),
+    show_default=True,
+    metavar="SPAN",
+    help="How long an interrupted upload is kept.",
+)
 @click.option("--max-head", type=Size(), default=_LIMITS.head, help="A request's head.  [default: 32k]")
 @click.option(
     "--handshake-timeout",
@@ -135,6 +142,7 @@ def serve(
     max_file: int,
     quota: int | None,
     keep_free: int,
+    upload_expiry: str,
     max_head: int,
     handshake_timeout: float,
     head_timeout: float,
@@ -155,7 +163,7 @@ def serve(
         name,
         crl,
         uploads or folder / "uploads",
-        UploadLimits(max_file, quota, keep_free),
+        UploadLimits(max_file, quota, keep_free, parse_lifetime(upload_expiry)),
         application,
         tls_1_2=min_tls == "1.2",
     )

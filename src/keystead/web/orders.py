@@ -130,7 +130,8 @@ def read_report(line: bytes) -> Report | None:
                 return Stopped(int(members["cut"]))
             case "Failed":
                 words = {name: str(members[name]) for name in ("why", "mend", "code")}
-                return Failed(_ERRORS[members["kind"]](str(members["what"]), **words))
+                kind = _ERRORS.get(members["kind"], KeysteadError)
+                return Failed(kind(str(members["what"]), **words))
     except (ValueError, KeyError, TypeError):
         return None
     return None

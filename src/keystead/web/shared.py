@@ -25,6 +25,8 @@ _CELL = 4
 
 _SAID = 32
 _SAID_OCTETS = 16
+"""Remarks that are remembered: a digest, who made it, and when."""
+
 _REPEATED_SECONDS = 30.0
 """Within it the same remark of another worker is the same remark."""
 
@@ -63,21 +65,22 @@ class Memory:
         with self.counting:
             self.row(worker)[:] = memoryview(bytes(_CELLS * _CELL)).cast("I")
 
-    def is_new(self, remark: str) -> bool:
-        """Whether no other worker has made this remark within the last half minute; notes that this one has.
+    def is_new(self, worker: int, remark: str) -> bool:
+        """Whether no other worker has made this remark within the last half minute; ``worker`` has now.
 
         To be asked while holding `writing`.
         """
-        digest = blake2b(remark.encode(), digest_size=8, key=self.salt).digest()
+        digest = blake2b(remark.encode(), digest_size=7, key=self.salt).digest()
         now = int(time.monotonic() * 1000)  # of the machine: the same clock for all processes
         entries = [
             self._said[start : start + _SAID_OCTETS] for start in range(0, len(self._said), _SAID_OCTETS)
         ]
-        for entry in entries:
-            if bytes(entry[:8]) == digest and now - _milliseconds(entry) < _REPEATED_SECONDS * 1000:
-                return False
-        oldest = min(entries, key=_milliseconds)
-        oldest[:] = digest + now.to_bytes(8)
+        place = next((entry for entry in entries if bytes(entry[:7]) == digest), None)
+        if place is None:
+            place = min(entries, key=_milliseconds)
+        elif place[7] != worker and now - _milliseconds(place) < _REPEATED_SECONDS * 1000:
+            return False
+        place[:] = digest + bytes([worker]) + now.to_bytes(8)
         return True
 
 

@@ -23,8 +23,13 @@ from keystead.wire.problems import Problem
 
 @lru_cache(maxsize=128)
 def _pem(certificate: x509.Certificate) -> str:
-    """Remembered, for most clients share their issuing CA."""
+    """Remembered, for most clients share their issuing CA, and come again."""
     return certificate.public_bytes(Encoding.PEM).decode("ascii")
+
+
+@lru_cache(maxsize=128)
+def _subject(certificate: x509.Certificate) -> str:
+    return certificate.subject.rfc4514_string()
 
 
 class Visitor:
@@ -70,7 +75,7 @@ class Visitor:
             self._tls = {
                 "server_cert": self._handshake.in_force.server_pem,
                 "client_cert_chain": [_pem(certificate) for certificate in chain[:-1]],
-                "client_cert_name": chain[0].subject.rfc4514_string(),
+                "client_cert_name": _subject(chain[0]),
                 "client_cert_error": None,
                 "tls_version": self._handshake.tls_version,
                 "cipher_suite": self._handshake.cipher_suite,

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 import warnings
+from functools import partial
 
 import uvloop
 
@@ -61,7 +62,7 @@ def _make_server(order: Order) -> Server:
             SharedStream(order.log, memory.writing),
             worker=order.worker + 1,
             turn=memory.writing,
-            is_new=memory.is_new,
+            is_new=partial(memory.is_new, order.worker),
         ),
         tally=SharedTally(memory, order.worker, order.wakes),
     )

@@ -39,7 +39,7 @@ def published_by(machine: Machine) -> Path:
 def assert_sound(machine: Machine, *folders: str) -> None:
     home = machine.folder / "home"
     assert_no_strays(home, *(machine.folder / folder for folder in folders))
-    assert_whole(machine, home)
+    assert_whole(home)
 
 
 @in_sample_and_soak
@@ -50,7 +50,7 @@ def test_a_killed_init_leaves_all_or_nothing(prepared: Prepared, rounds: Rounds)
         with copied(machine) as killed:
             kill(killed, course, chance, *INIT)
             if (killed.folder / "home" / "dev").exists():
-                assert_whole(killed, killed.folder / "home")
+                assert_whole(killed.folder / "home")
             killed.ok(*INIT)
             assert_sound(killed)
 
@@ -178,7 +178,7 @@ def _numbers(path: Path) -> dict[str, int]:
 def test_a_killed_migration_is_completed_by_the_next_command(prepared: Prepared, rounds: Rounds) -> None:
     machine, words = prepared("migrate"), WORKS["migrate"].words
     schema = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
-    newest = query(inventory_of(prepared("publish")), schema)
+    newest = query(inventory_of(prepared("founded")), schema)
     content = _content(inventory_of(machine), columns := columns_of(inventory_of(machine)))
     assert query(inventory_of(machine), schema) != newest
     course = course_of(machine, *words)
@@ -227,7 +227,7 @@ def test_a_killed_restore_leaves_all_or_nothing_and_undoes_no_revocation(
         with copied(machine) as killed:
             kill(killed, course, chance, *work.words)
             if (killed.folder / "home" / "dev").exists():
-                assert_whole(killed, killed.folder / "home")
+                assert_whole(killed.folder / "home")
             work.complete(killed)
             assert set(revoked_in(published_by(killed))) == revoked
             assert query(inventory_of(killed), "SELECT count(*) FROM certificates") == [(4,)]

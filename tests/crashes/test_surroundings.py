@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import pytest
 
+from tests.crashes.disks import Disk
 from tests.crashes.forking import ForkingMachine
 from tests.crashes.killing import assert_nobody_is_left
 from tests.crashes.making import copied
 from tests.crashes.soundness import assert_all_is_sound, content_of, query, revoked_in
+from tests.crashes.times import a_year_ago
 from tests.crashes.works import WORKS
-from tests.e2e.conftest import PATIENCE, Machine, Ran
+from tests.e2e.conftest import Machine
 
 pytestmark = pytest.mark.slow
 
-ROOMY = "size=64m"
 A_LITTLE = 49_152
-A_YEAR_AGO = "-365d"
 TIMED = (
     "sign a few",
     "sign many",
@@ -37,43 +33,6 @@ TIMED = (
 """The works that a clock stops which was set back: not those that begin anew, whenever that is."""
 
 every_work = pytest.mark.parametrize("name", WORKS)
-
-
-@dataclass(frozen=True)
-class Disk:
-    """A file system of its own, which a test can fill and lock."""
-
-    path: Path
-
-    def change(self, options: str) -> None:
-        """Mount it anew with other options."""
-        subprocess.run(["mount", "-o", f"remount,{options}", str(self.path)], check=True)
-
-    def fill(self, leaving: int) -> None:
-        """Leave ``leaving`` octets free."""
-        with (self.path / "ballast").open("wb") as file:
-            status = os.statvfs(self.path)
-            file.write(bytes(max(0, status.f_bavail * status.f_frsize - leaving)))
-
-    def empty(self) -> None:
-        """Give the room back."""
-        (self.path / "ballast").unlink()
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A small file system in memory."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a file system of its own")
-    path = tmp_path / "disk"
-    path.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", ROOMY, "tmpfs", str(path)], capture_output=True, text=True
-    )
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield Disk(path)
-    subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 Place = Callable[[str], Machine]
@@ -133,12 +92,10 @@ def test_a_read_only_disk_is_named_and_nothing_is_done(place: Place, disk: Disk,
 
 
 @pytest.mark.parametrize("name", TIMED)
-def test_nothing_is_done_by_a_clock_that_was_set_back(
-    prepared: Callable[[str], Machine], program: Callable[[str], str], name: str
-) -> None:
+def test_nothing_is_done_by_a_clock_that_was_set_back(prepared: Callable[[str], Machine], name: str) -> None:
     with copied(prepared(name)) as machine:
         before = content_of(machine)
-        done = a_year_ago(machine, program("faketime"), *WORKS[name].words)
+        done = a_year_ago(machine, *WORKS[name].words)
         assert done.code == 1, done.text
         assert "clock" in done.err, done.err
         assert content_of(machine) == before
@@ -147,11 +104,11 @@ def test_nothing_is_done_by_a_clock_that_was_set_back(
 
 
 def test_a_revocation_is_recorded_by_a_clock_that_was_set_back_and_its_list_follows(
-    prepared: Callable[[str], Machine], program: Callable[[str], str]
+    prepared: Callable[[str], Machine],
 ) -> None:
     with copied(prepared("revoke")) as machine:
         published = machine.folder / "home/dev/crl.pem"
-        done = a_year_ago(machine, program("faketime"), *WORKS["revoke"].words)
+        done = a_year_ago(machine, *WORKS["revoke"].words)
         assert done.code == 1, done.text
         assert "clock" in done.err, done.err
         assert revoked_in(published) == []
@@ -159,14 +116,3 @@ def test_a_revocation_is_recorded_by_a_clock_that_was_set_back_and_its_list_foll
         machine.ok("ca", "crl", "--home", "home")
         assert len(revoked_in(published)) == 1
         assert_all_is_sound(machine)
-
-
-def a_year_ago(machine: Machine, faketime: str, *words: str) -> Ran:
-    """What comes of a command that believes that it is a year earlier."""
-    with NamedTemporaryFile("r") as out, NamedTemporaryFile("r") as err:
-        process = Machine(machine.folder).start(
-            *words, tracer=(faketime, "-f", A_YEAR_AGO), out=Path(out.name), err=Path(err.name)
-        )
-        ran = Ran(process.wait(PATIENCE), out.read(), err.read())
-    assert "Traceback" not in ran.text, ran.text
-    return ran

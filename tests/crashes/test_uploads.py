@@ -1,109 +1,181 @@
-"""Server and client are killed in mid-upload: a file is there whole, or not at all."""
+"""Server and client are killed in mid-transfer: a file is whole or not there, and the next run goes on."""
 
 from __future__ import annotations
 
+import fcntl
 import random
-import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 
 from tests.crashes.soundness import assert_no_strays
-from tests.e2e.conftest import KEYSTEAD, PATIENCE, Machine, Server
+from tests.e2e.conftest import PATIENCE, Machine, Process, Server
 from tests.rounds import Rounds, in_sample_and_soak
 
 MIB = 1024 * 1024
-SIZE = 24 * MIB
+SMALL, LARGE = 4 * MIB, 16 * MIB
+"""Sizes of files that are sent whole each time, and of those that are gone on with."""
+
+SERVE = "--dir", "server", "--uploads", "uploads", "--keep-free", "0"
 
 
 @pytest.fixture
-def uploads(machine: Machine, home: Path) -> Path:
-    """Where the server of folder ``server`` keeps what alice sends it; both are ready."""
-    for name, profile in (("server", "server"), ("alice", "client")):
-        machine.ok("csr", name, "--profile", profile, "--dir", name)
-        machine.ok(
-            "ca", "sign", f"{name}/{name}.csr", "--profile", profile, "--out", "out", "--home", str(home)
-        )
-        machine.ok("install", f"out/{name}.pem", "--dir", name)
+def machine(certified: Machine) -> Machine:
+    """Server and client, ready."""
+    return certified
+
+
+@pytest.fixture
+def uploads(machine: Machine) -> Path:
+    """Where the server keeps what alice sends it."""
     return machine.folder / "uploads" / "client" / "alice"
 
 
-def serve(*words: str) -> tuple[str, ...]:
-    return "--dir", "server", "--uploads", "uploads", "--keep-free", "0", *words
+def upload(server: Server) -> tuple[str, ...]:
+    return "upload", "file.bin", "--dir", "alice", "--to", server.url
 
 
-def sending(machine: Machine, server: Server, path: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [KEYSTEAD, "upload", str(path), "--dir", "alice", "--to", server.url],
-        cwd=machine.folder,
-        env=machine.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+def get(server: Server) -> tuple[str, ...]:
+    return "get", "file.bin", "--out", "fetched", "--dir", "alice", "--to", server.url
 
 
-def file_of(machine: Machine, chance: random.Random) -> Path:
-    path = machine.folder / "file.bin"
-    path.write_bytes(chance.randbytes(MIB) * (SIZE // MIB))
-    return path
+def write_file(machine: Machine, chance: random.Random, size: int) -> bytes:
+    data = chance.randbytes(MIB) * (size // MIB)
+    (machine.folder / "file.bin").write_bytes(data)
+    return data
 
 
-def assert_whole_or_absent(place: Path, *wanted: bytes) -> bool:
-    """Whether the file is there; what is visible of it is one of ``wanted``."""
-    if not place.exists():
-        return False
-    assert place.read_bytes() in wanted
-    return True
+def seconds_of(machine: Machine, *words: str) -> float:
+    """How long a transfer takes that nobody disturbs."""
+    began = time.monotonic()
+    machine.ok(*words)
+    return time.monotonic() - began
+
+
+@contextmanager
+def begun(machine: Machine, *words: str) -> Iterator[Process]:
+    """A client at work, which must not end with a traceback."""
+    with NamedTemporaryFile("r") as said:
+        process = machine.start(*words, err=Path(said.name))
+        yield process
+        process.wait(PATIENCE)
+        assert "Traceback" not in (text := said.read()), text
+
+
+def kill_after(process: Process, seconds: float) -> None:
+    time.sleep(seconds)  # the instant of the kill, which chance chooses
+    process.kill()
+    print(f"killed after {seconds:.4f} s" if process.wait(PATIENCE) < 0 else "it had ended")
+
+
+def unfinished(uploads: Path) -> list[Path]:
+    """The parts of files that the server keeps for their senders to go on with.
+
+    An empty one of which nothing is noted yet is none: what a kill leaves there is swept when it expires.
+    """
+    parts = list(uploads.glob(".uploads/*.data"))
+    return [part for part in parts if part.with_suffix(".json").exists() or part.stat().st_size]
+
+
+def assert_whole_or_absent(path: Path, *wanted: bytes) -> None:
+    """What is visible of the file is one of ``wanted``."""
+    assert not path.exists() or path.read_bytes() in wanted
 
 
 @in_sample_and_soak
-def test_a_killed_server_leaves_whole_files_and_the_next_sweeps(
+def test_a_client_goes_on_with_the_next_server_where_one_was_killed(
     machine: Machine, uploads: Path, rounds: Rounds
 ) -> None:
-    previous = b""
+    before = write_file(machine, random.Random(0), LARGE)
+    with machine.serving(*SERVE) as server:
+        seconds = seconds_of(machine, *upload(server))
     for chance in rounds.play(2):
-        path = file_of(machine, chance)
-        with machine.serving(*serve()) as server, sending(machine, server, path) as client:
-            time.sleep(chance.uniform(0.1, 0.7))  # the instant of the kill, which chance chooses
-            server.process.kill()
-            server.process.wait(PATIENCE)
-            _, said = client.communicate(timeout=PATIENCE)
-        assert b"Traceback" not in said, said
-        assert client.returncode in {0, 1}
-        was_kept = assert_whole_or_absent(uploads / path.name, path.read_bytes(), previous)
-        if client.returncode == 0:
-            assert was_kept
-            assert (uploads / path.name).read_bytes() == path.read_bytes()
-        with machine.serving(*serve()) as server:
-            if uploads.exists():
+        data = write_file(machine, chance, chance.choice((SMALL, LARGE, LARGE)))
+        with machine.serving(*SERVE) as server, begun(machine, *upload(server)) as client:
+            kill_after(server.process, chance.uniform(0, seconds))
+            assert_whole_or_absent(uploads / "file.bin", before, data)
+            with machine.serving(*SERVE, listen=f"localhost:{server.port}") as after:
+                if client.wait(PATIENCE) != 0:  # it had not begun, and found nobody
+                    machine.ok(*upload(after))
+                assert (uploads / "file.bin").read_bytes() == data
+                assert unfinished(uploads) == []
                 assert_no_strays(uploads)
-            machine.ok("upload", str(path), "--dir", "alice", "--to", server.url)
-        previous = path.read_bytes()
-        assert (uploads / path.name).read_bytes() == previous
-        assert_no_strays(uploads)
+        before = data
 
 
 @in_sample_and_soak
-def test_a_killed_client_leaves_nothing_of_its_file(machine: Machine, uploads: Path, rounds: Rounds) -> None:
-    with machine.serving(*serve()) as server:
-        for chance in rounds.play(2):
-            path = file_of(machine, chance)
-            with sending(machine, server, path) as client:
-                time.sleep(chance.uniform(0.1, 0.6))  # the instant of the kill, which chance chooses
-                client.kill()
-                client.communicate(timeout=PATIENCE)
+def test_a_small_upload_of_a_killed_client_leaves_nothing(
+    machine: Machine, uploads: Path, rounds: Rounds
+) -> None:
+    with machine.serving(*SERVE) as server:
+        before = write_file(machine, random.Random(0), SMALL)
+        seconds = seconds_of(machine, *upload(server))
+        for chance in rounds.play(1):
+            data = write_file(machine, chance, SMALL)
+            with begun(machine, *upload(server)) as client:
+                kill_after(client, chance.uniform(0, seconds))
             _wait_until_swept(uploads)
-            assert_whole_or_absent(uploads / path.name, path.read_bytes())
-            machine.ok("upload", str(path), "--dir", "alice", "--to", server.url)
-            assert (uploads / path.name).read_bytes() == path.read_bytes()
+            assert_whole_or_absent(uploads / "file.bin", before, data)
+            machine.ok(*upload(server))
+            assert (uploads / "file.bin").read_bytes() == data
             assert_no_strays(uploads)
-            (uploads / path.name).unlink()
+            before = data
 
 
 def _wait_until_swept(uploads: Path) -> None:
     deadline = time.monotonic() + PATIENCE
-    while uploads.exists() and list(uploads.glob(".incoming-*")):
+    while list(uploads.glob(".incoming-*")):
         assert time.monotonic() < deadline, "what a killed client sent stays"
-        time.sleep(0.01)
+        time.sleep(0.005)
+
+
+@in_sample_and_soak
+def test_a_large_upload_of_a_killed_client_is_gone_on_with(
+    machine: Machine, uploads: Path, rounds: Rounds
+) -> None:
+    with machine.serving(*SERVE) as server:
+        before = write_file(machine, random.Random(0), LARGE)
+        seconds = seconds_of(machine, *upload(server))
+        for chance in rounds.play(2):
+            data = write_file(machine, chance, LARGE)
+            with begun(machine, *upload(server)) as client:
+                kill_after(client, chance.uniform(0, seconds))
+            assert_whole_or_absent(uploads / "file.bin", before, data)
+            parts = {number for part in unfinished(uploads) if (number := _once_let_go(part))}
+            machine.ok(*upload(server))
+            assert (uploads / "file.bin").read_bytes() == data
+            assert not parts or (uploads / "file.bin").stat().st_ino in parts
+            assert unfinished(uploads) == []
+            assert_no_strays(uploads)
+            before = data
+
+
+def _once_let_go(part: Path) -> int | None:
+    """Its inode number, once the server holds it no more; None where it had come whole, and is the file."""
+    with part.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return part.stat().st_ino if part.exists() else None
+
+
+@in_sample_and_soak
+def test_a_fetch_of_a_killed_client_is_gone_on_with(machine: Machine, uploads: Path, rounds: Rounds) -> None:
+    fetched = machine.folder / "fetched"
+    with machine.serving(*SERVE) as server:
+        data = write_file(machine, random.Random(0), LARGE)
+        machine.ok(*upload(server))
+        seconds = seconds_of(machine, *get(server))
+        for chance in rounds.play(1):
+            (fetched / "file.bin").unlink()
+            with begun(machine, *get(server)) as client:
+                kill_after(client, chance.uniform(0, seconds))
+            assert_whole_or_absent(fetched / "file.bin", data)
+            parts = {part.stat().st_ino for part in fetched.glob(".*.part")}
+            if not (fetched / "file.bin").exists():
+                machine.ok(*get(server))
+            assert (fetched / "file.bin").read_bytes() == data
+            assert not parts or (fetched / "file.bin").stat().st_ino in parts
+            assert_no_strays(fetched)

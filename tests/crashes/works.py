@@ -91,6 +91,12 @@ REQUESTED = (*FOUNDED, run(*CSR), run(*sign("alice", "--out", "first")))
 INSTALLED = (*REQUESTED, run(*install("first/alice.pem")))
 RENEWING = (*INSTALLED, run(*RENEW))
 RENEWED = (*RENEWING, run(*sign("alice", "--out", "second")))
+CERTIFIED = (
+    *INSTALLED,
+    run("csr", "server", "--profile", "server", "--dir", "server"),
+    run(*sign("server", "--profile", "server", "--out", "first")),
+    run("install", "first/server.pem", "--dir", "server"),
+)
 RENEWED_TO_BE_KEPT = (*RENEWED, make_identity)
 
 WORKS = {
@@ -126,3 +132,6 @@ WORKS = {
     "install": Work(install("first/alice.pem"), REQUESTED),
     "install a renewal": Work(install("second/alice.pem"), RENEWED),
 }
+
+SCENES = {name: work.steps for name, work in WORKS.items()} | {"founded": FOUNDED, "certified": CERTIFIED}
+"""What leads up to each work; and to a CA, and to a server and a client that have their certificates."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 from keystead.subscriber.folder import open_folder
 from keystead.subscriber.roles import Role
 from tests.crashes.making import copied
 from tests.crashes.soundness import assert_no_strays, leaf
+from tests.crashes.works import WORKS
 from tests.e2e.conftest import PATIENCE, Machine, Process, Server
 from tests.races.starting import at_once
 from tests.rounds import Rounds, in_sample_and_soak
@@ -15,17 +16,11 @@ from tests.rounds import Rounds, in_sample_and_soak
 MIB = 1024 * 1024
 
 
-def certify(machine: Machine, name: str, profile: str = "client") -> None:
-    machine.ok("csr", name, "--profile", profile, "--dir", name)
-    machine.ok("ca", "sign", name, "--profile", profile, "--out", "out", "--home", "home")
-    machine.ok("install", f"out/{name}.pem", "--dir", name)
-
-
 @in_sample_and_soak
-def test_two_requests_at_once_make_one_key(machine: Machine, rounds: Rounds) -> None:
+def test_two_requests_at_once_make_one_key(founded: Machine, rounds: Rounds) -> None:
     csr = "csr", "alice", "--dir", "alice"
     for chance in rounds.play(2):
-        with copied(machine) as shared:
+        with copied(founded) as shared:
             ran = at_once(shared, chance, csr, csr)
             assert sorted(each.code for each in ran) == [0, 1], ran
             assert_no_strays(shared.folder / "alice")
@@ -33,13 +28,10 @@ def test_two_requests_at_once_make_one_key(machine: Machine, rounds: Rounds) -> 
 
 @in_sample_and_soak
 def test_two_installs_at_once_of_a_renewal_leave_the_new_pair(
-    machine: Machine, home: Path, rounds: Rounds
+    prepared: Callable[[str], Machine], rounds: Rounds
 ) -> None:
-    certify(machine, "alice")
-    machine.ok("csr", "alice", "--renew", "--dir", "alice")
-    machine.ok("ca", "sign", "alice", "--out", "renewed", "--home", "home")
-    new = leaf(machine.folder / "renewed/alice.pem")
-    install = "install", "renewed/alice.pem", "--dir", "alice"
+    machine, install = prepared("install a renewal"), WORKS["install a renewal"].words
+    new = leaf(machine.folder / "second/alice.pem")
     for chance in rounds.play(2):
         with copied(machine) as shared:
             for each in at_once(shared, chance, install, install):
@@ -50,10 +42,9 @@ def test_two_installs_at_once_of_a_renewal_leave_the_new_pair(
 
 @in_sample_and_soak
 def test_two_servers_on_one_folder_keep_whole_files_and_spare_each_others_uploads(
-    machine: Machine, home: Path, rounds: Rounds
+    certified: Machine, rounds: Rounds
 ) -> None:
-    certify(machine, "server", "server")
-    certify(machine, "alice")
+    machine = certified
     uploads = machine.folder / "uploads" / "client" / "alice"
     words = "--dir", "server", "--uploads", "uploads", "--keep-free", "0"
     names = "one.bin", "two.bin", "same.bin"

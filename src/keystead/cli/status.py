@@ -12,6 +12,7 @@ from keystead.errors import NotThere
 from keystead.machine.clock import system_clock
 from keystead.pki.expiry import in_words, parse_lifetime, stamp, when
 from keystead.subscriber.layout import Folder
+from keystead.watch.backups import Backup, backups_in
 from keystead.watch.expiry import Expiry, in_folder, in_home
 from keystead.watch.status import Status, assess, mend
 
@@ -36,12 +37,16 @@ from keystead.watch.status import Status, assess, mend
 @options.as_json
 @click.pass_context
 def status(ctx: click.Context, within: str, folder: Path, home: Path, as_json: bool) -> None:
-    """List what expires in this machine's folder and in its CA, soonest first; exit 1 when it is soon."""
+    """List what expires in this machine's folder and in its CA, soonest first; exit 1 when it is soon.
+
+    Of a CA it also says how old the last backup is, and warns where certificates were issued since.
+    """
     span = parse_lifetime(within)
     if ctx.get_parameter_source("folder") is ParameterSource.COMMANDLINE:
         Folder(folder).require()
     home = home.expanduser()
-    state = assess([*in_folder(Folder(folder)), *in_home(home)], system_clock(), span)
+    findings = [*in_folder(Folder(folder)), *in_home(home)]
+    state = assess(findings, system_clock(), span, backups_in(home))
     if not state.expiries and not state.unreadable:
         raise NotThere(
             f"nothing that expires is in {folder} or {home}",
@@ -69,10 +74,29 @@ def _tell(state: Status) -> None:
         say.warn(f"the {entry.kind} of {entry.whose} {_verb(entry, state)} ({entry.path})")
     for entry in state.noticed:
         say.note(f"The {entry.kind} of {entry.whose} {_verb(entry, state)}; the next takes the root key.")
+    for backup in state.backups:
+        _tell_backup(backup, state)
     steps = [mend(entry, state.now) for entry in (*state.due, *state.noticed)]
+    steps += [
+        ("here", f"keystead ca backup --env {backup.environment}")
+        for backup in state.backups
+        if backup.is_behind
+    ]
     if state.is_well:
         say.done(f"nothing ends within {in_words(state.within)}")
     say.next_steps(*(dict.fromkeys(steps) or [("here", "keystead status   (again, from a timer)")]))
+
+
+def _tell_backup(backup: Backup, state: Status) -> None:
+    if backup.taken is None:
+        if backup.is_behind:
+            say.warn(f"{backup.environment} was never backed up: with this machine all of it would be lost")
+        return
+    age = in_words(state.now - backup.taken)
+    say.say(f"The last backup of {backup.environment} is {age} old ({when(backup.taken)}).")
+    if backup.is_behind:
+        since = f"{backup.issued} certificates and revoked {backup.revoked}"
+        say.warn(f"{backup.environment} has issued {since} since its last backup")
 
 
 def _left(entry: Expiry, state: Status) -> str:
@@ -98,6 +122,16 @@ def _as_json(state: Status) -> dict[str, object]:
                 "notice": entry in state.noticed,
             }
             for entry in state.expiries
+        ],
+        "backups": [
+            {
+                "environment": backup.environment,
+                "taken": stamp(backup.taken) if backup.taken else None,
+                "issued_since": backup.issued,
+                "revoked_since": backup.revoked,
+                "behind": backup.is_behind,
+            }
+            for backup in state.backups
         ],
         "unreadable": [
             {"path": str(entry.path), "what": entry.error.what, "why": entry.error.why}

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from keystead.watch.backups import Backup
 from keystead.watch.expiry import Expiry, Finding, Kind, Unreadable
 
 
@@ -21,6 +22,7 @@ class Status:
     unreadable: tuple[Unreadable, ...]
     now: datetime
     within: timedelta
+    backups: tuple[Backup, ...] = ()
 
     @property
     def due(self) -> tuple[Expiry, ...]:
@@ -40,14 +42,16 @@ class Status:
         return not self.due and not self.unreadable
 
 
-def assess(findings: Iterable[Finding], now: datetime, within: timedelta) -> Status:
+def assess(
+    findings: Iterable[Finding], now: datetime, within: timedelta, backups: Iterable[Backup] = ()
+) -> Status:
     """The state at ``now``, looking ``within`` ahead."""
     found = list(findings)
     expiries = sorted(
         (entry for entry in found if isinstance(entry, Expiry)), key=lambda entry: (entry.ends, entry.path)
     )
     unreadable = tuple(entry for entry in found if isinstance(entry, Unreadable))
-    return Status(tuple(expiries), unreadable, now, within)
+    return Status(tuple(expiries), unreadable, now, within, tuple(backups))
 
 
 def mend(entry: Expiry, now: datetime) -> tuple[str, str]:

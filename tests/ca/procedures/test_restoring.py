@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from keystead.ca.audit import log
+from keystead.ca.audit.entry import BACKED_UP, RESTORED
 from keystead.ca.authority.publish import current, is_behind
 from keystead.ca.claims import COMPROMISED, open_claims
 from keystead.ca.founding import found
-from keystead.ca.procedures.backup import BACKUP, BEGUN
-from keystead.ca.procedures.merging import RESTORE
+from keystead.ca.procedures.backup import BEGUN
 from keystead.errors import AlreadyThere, BadInput, Distrusted, KeysteadError, NotThere, Refused, Unavailable
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.revocation import crl_number, crl_to_pem, load_crls
@@ -81,10 +81,10 @@ def test_sealed_keys_are_never_opened_by_a_backup_and_are_sealed_when_they_are_b
 
 def test_export_and_import_are_audited_by_one_name(keeper: Keeper) -> None:
     taken = keeper.take()
-    told = [numbered.entry for numbered in entries(keeper.office) if numbered.entry.what == BACKUP]
+    told = [numbered.entry for numbered in entries(keeper.office) if numbered.entry.what == BACKED_UP]
     assert [entry.result for entry in told] == [BEGUN, "ok"]
     assert "the tests" in told[0].detail
-    (imported,) = [n.entry for n in entries(keeper.restored()) if n.entry.what == RESTORE]
+    (imported,) = [n.entry for n in entries(keeper.restored()) if n.entry.what == RESTORED]
     assert {entry.request for entry in (*told, imported)} == {taken.manifest.backup}
     assert "WITHOUT the last published list" in imported.detail
 

@@ -5,17 +5,19 @@ Where the mend is a backup's, or a person's, the test plays that.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyrage
 import pytest
 import time_machine
 
 from keystead.custody.vault import open_key, seal_keys, write_unsealed
-from keystead.machine.secrets import Secrets
+from keystead.machine.secrets import IDENTITY_CREDENTIAL, Secrets
 from keystead.watch.doctor.outcomes import Step
 from tests.ca.office import identity_secrets
 from tests.watch.doctor.practice import Practice, codes
@@ -24,21 +26,37 @@ HOME = "../office/home"
 
 
 @pytest.fixture
-def backup(practice: Practice) -> Path:
-    """What `ca init` told the operator to make, where the mends say BACKUP."""
-    place = practice.here / "BACKUP"
-    shutil.copytree(practice.home / "dev", place)
-    shutil.copy2(practice.home / "keys.db", place)
-    return place
+def backup(practice: Practice, credentials: Path) -> Path:
+    """A backup of `dev`, in the file BACKUP: what the mends name."""
+    return back_up(practice, "dev")
 
 
 @pytest.fixture
-def sealed(practice: Practice, tmp_path: Path) -> Secrets:
-    """The CA of `staging`, sealed to an age identity, and what opens it."""
-    secrets = identity_secrets(tmp_path / "credentials")
+def credentials(practice: Practice, tmp_path: Path) -> Path:
+    """An age identity, as systemd hands it over: it opens CA keys and backups alike."""
+    identity_secrets(tmp_path / "credentials")
     practice.patch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    return tmp_path / "credentials"
+
+
+def back_up(practice: Practice, environment: str) -> Path:
+    identity = pyrage.x25519.Identity.from_str(
+        (Path(os.environ["CREDENTIALS_DIRECTORY"]) / IDENTITY_CREDENTIAL).read_text()
+    )
+    path = practice.here / "BACKUP"
+    practice.type_in(
+        practice.office,
+        f"keystead ca backup --env {environment} --recipient {identity.to_public()} --out {path}",
+    )
+    return path
+
+
+@pytest.fixture
+def sealed(practice: Practice, credentials: Path) -> Secrets:
+    """The CA of `staging`, sealed to an age identity, and what opens it; backed up as it should be."""
     practice.type_in(practice.office, "keystead ca init --env staging --org example")
-    return secrets
+    back_up(practice, "staging")
+    return Secrets({"CREDENTIALS_DIRECTORY": str(credentials)})
 
 
 def later(days: float) -> time_machine.travel:
@@ -86,7 +104,6 @@ def test_a_secret_that_others_can_read(practice: Practice, name: str) -> None:
 
 
 def test_a_key_that_is_lost(practice: Practice, sealed: Secrets) -> None:
-    shutil.copytree(practice.home / "staging", practice.here / "BACKUP")
     (practice.home / "staging/issuing.key.age").unlink()
     practice.healed("ca-key-missing", home=HOME)
 
@@ -137,6 +154,21 @@ def test_a_clock_that_stands_before_the_newest_entry(practice: Practice) -> None
     with later(-1):
         assert "ca-clock-behind" in codes(practice.examine(home=HOME))
     assert practice.examine(home=HOME) == ()
+
+
+def test_an_environment_that_was_never_backed_up(practice: Practice, credentials: Path) -> None:
+    practice.type_in(practice.office, "keystead ca init --env staging --org example")
+    (finding,) = practice.examine(home=HOME)
+    assert (finding.code, finding.weight) == ("ca-backup-old", "warning")
+    practice.heal(finding, by(lambda: back_up(practice, "staging")))
+    assert practice.examine(home=HOME) == ()
+
+
+def test_a_backup_that_knows_nothing_of_what_was_issued_since(practice: Practice, backup: Path) -> None:
+    practice.subscribe("bob")
+    assert practice.examine(home=HOME) == ()
+    with later(8):
+        assert codes(practice.examine(home=HOME)) == ["ca-backup-old"]
 
 
 def test_no_lists_to_hand_out(practice: Practice) -> None:

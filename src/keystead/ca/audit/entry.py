@@ -13,6 +13,12 @@ from typing import Self
 CLOCK_ACCEPTED = "clock.accept"
 """The ``what`` of the entry after which earlier times are right again: an operator has said so."""
 
+BACKED_UP = "ca.backup"
+"""The ``what`` of the two entries that an export leaves: one before it, one when it has succeeded."""
+
+RESTORED = "ca.restore"
+"""The ``what`` of the entry that an import leaves."""
+
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, func, select
 
 from keystead.ca import configuration
 from keystead.ca.audit import log
+from keystead.ca.audit.entry import BACKED_UP
 from keystead.ca.authority.model import Authority, Charter
 from keystead.ca.authority.publish import current
 from keystead.ca.claims import COMPROMISED
@@ -47,9 +48,6 @@ from keystead.machine.secrets import Passphrase
 from keystead.machine.snapshots import snapshot
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.revocation import crl_to_pem
-
-BACKUP: Final = "ca.backup"
-"""The ``what`` of the audit entries that an export leaves: one before it, one when it has succeeded."""
 
 BEGUN: Final = "begun"
 OK: Final = "ok"
@@ -114,7 +112,7 @@ def _whom(to: Recipients | Passphrase) -> str:
 def _note(authority: Authority, backup: str, result: str, detail: str) -> None:
     with authority.inventory.writing() as tx:
         now = log.recorded_at(tx, authority.clock())
-        log.append(tx, [authority.entry(BACKUP, now, result, request=backup, detail=detail)])
+        log.append(tx, [authority.entry(BACKED_UP, now, result, request=backup, detail=detail)])
 
 
 def _files(charter: Charter) -> dict[str, bytes]:

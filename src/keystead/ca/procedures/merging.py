@@ -5,29 +5,29 @@ Not here: verifying what it takes (`published`, `soundness`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from cryptography import x509
 from sqlalchemy import Connection, select
 
+from keystead.ca.audit.entry import RESTORED
 from keystead.ca.audit.log import append, recorded_at
 from keystead.ca.authority.model import Authority
 from keystead.ca.claims import COMPROMISED
 from keystead.ca.inventory import reads, writes
 from keystead.ca.inventory.rows import Revocation
 from keystead.ca.inventory.schema import certificates, revocations
-from keystead.ca.procedures.manifest import Manifest
+from keystead.ca.procedures.manifest import BARRED, Manifest, damaged
+from keystead.ca.procedures.packing import Contents
 from keystead.ca.procedures.published import Crl, revocations_on
 from keystead.errors import Refused, Violation
 from keystead.pki.revocation import KEY_COMPROMISE
 from keystead.pki.serials import serial_hex
 
-RESTORE: Final = "ca.restore"
-"""The ``what`` of the audit entry that an import leaves."""
-
 _CHUNK = 10_000
+_BARRED = re.compile(r"(?:[0-9a-f]{64}\n)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,17 @@ def refuse_conflicts(authority: Authority) -> None:
             return
         statement = select(certificates.c.profile, certificates.c.name, certificates.c.key_fingerprint)
         rows = tx.execute(statement.where(certificates.c.key_fingerprint.in_(taken)).distinct()).all()
-    mend = "restore into a home of its own: --home DIR"
     raise Refused(
         f"{own!r} is not restored: other environments of this machine hold {len(taken)} of its keys",
-        [
-            Violation("key-of-another-environment", f"the key of {profile}/{name} belongs to {taken[key]!r}", mend)
-            for profile, name, key in rows
-        ],
+        [_conflict(f"{profile}/{name}", taken[key]) for profile, name, key in rows],
+    )
+
+
+def _conflict(identity: str, holder: str) -> Violation:
+    return Violation(
+        "key-of-another-environment",
+        f"the key of {identity} belongs to {holder!r}",
+        "restore into a home of its own: --home DIR",
     )
 
 
@@ -80,7 +84,7 @@ def merge(authority: Authority, manifest: Manifest, lists: Sequence[Crl], *, tol
         both = [_merge_of(tx, lists, ca) for ca in (authority.charter.issuing, authority.charter.root)]
         recorded = [end for ends, _ in both for end in ends]
         carried = [end for _, ends in both for end in ends]
-        entries = [authority.entry(RESTORE, now, "ok", request=manifest.backup, detail=told)]
+        entries = [authority.entry(RESTORED, now, "ok", request=manifest.backup, detail=told)]
         entries += [
             authority.entry(
                 "certificate.revoke", now, "ok", serial=end.serial, detail=f"{end.reason}, as published"
@@ -106,6 +110,14 @@ def _merge_of(
 
 def _serials(ends: Iterable[Revocation]) -> list[str]:
     return [end.serial for end in ends]
+
+
+def barred_in(contents: Contents, source: str) -> tuple[str, ...]:
+    """The keys that were barred on the machine of the archive ``source``, whichever environment's."""
+    text = contents.files[BARRED].decode(errors="replace")
+    if not _BARRED.fullmatch(text):
+        raise damaged(source, f"{BARRED} in it is no list of keys")
+    return tuple(text.split())
 
 
 def claim_keys(authority: Authority, barred: Iterable[str]) -> int:

@@ -7,7 +7,6 @@ nothing. Not here: the steps themselves (`landing`, `charter`, `soundness`, `pub
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 
 from keystead.ca.authority.model import Authority, Charter
@@ -17,8 +16,8 @@ from keystead.ca.home import Home, read_charter
 from keystead.ca.inventory.store import open_inventory
 from keystead.ca.procedures.charter import charter_of, open_issuers, stems_of
 from keystead.ca.procedures.landing import Announce, Source, landed
-from keystead.ca.procedures.manifest import BARRED, INVENTORY, Manifest, damaged
-from keystead.ca.procedures.merging import Merged, claim_keys, merge, refuse_conflicts
+from keystead.ca.procedures.manifest import BARRED, INVENTORY, Manifest
+from keystead.ca.procedures.merging import Merged, barred_in, claim_keys, merge, refuse_conflicts
 from keystead.ca.procedures.packing import Contents
 from keystead.ca.procedures.published import Crl, newest, read_published
 from keystead.ca.procedures.soundness import check_inventory
@@ -27,8 +26,6 @@ from keystead.machine.files import PRIVATE, PUBLIC, move_folder, write_new
 from keystead.machine.secrets import Secrets
 from keystead.pki.expiry import when
 from keystead.pki.revocation import crl_number, crl_to_pem, load_crls
-
-_BARRED = re.compile(r"(?:[0-9a-f]{64}\n)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ def restore(
             authority = Authority(charter, inventory, claims, clock, os.urandom, actor)
             refuse_conflicts(authority)
             merged = merge(authority, manifest, (*archived, *lists), told=_told(manifest, given))
-            barred = claim_keys(authority, _barred(contents, name))
+            barred = claim_keys(authority, barred_in(contents, name))
             fresh = publish(authority, issuers)
         move_folder(down.part, home.folder(manifest.environment))
     return Restored(
@@ -114,10 +111,3 @@ def _told(manifest: Manifest, given: tuple[Crl, ...]) -> str:
     numbers = " and ".join(str(crl_number(crl)) for crl in given)
     lists = f"with the published lists {numbers}" if given else "WITHOUT the last published list"
     return f"made {when(manifest.made)} with {manifest.audit.entries} entries; {lists}"
-
-
-def _barred(contents: Contents, source: str) -> tuple[str, ...]:
-    text = contents.files[BARRED].decode(errors="replace")
-    if not _BARRED.fullmatch(text):
-        raise damaged(source, f"{BARRED} in it is no list of keys")
-    return tuple(text.split())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from keystead.ca.home import Home
+from keystead.ca.procedures.landing import Source
+from keystead.ca.procedures.mending import FILES, put_back
 from keystead.ca.procedures.restore import Published, Restored
 from keystead.ca.procedures.restore import restore as bring_back
 from keystead.cli import options
@@ -31,6 +34,12 @@ _FEW = 20
     help="The last published crl.pem (every server has it): what it revokes stays revoked.",
 )
 @click.option("--without-crl", is_flag=True, help="No list was published since the backup. Audited.")
+@click.option(
+    "--only",
+    type=click.Choice(FILES),
+    multiple=True,
+    help="Into an environment that is there, put this file alone back. May be repeated.",
+)
 @archives.identity
 @archives.passphrase_file
 @options.passphrase_file
@@ -39,6 +48,7 @@ def restore(
     archive: Path,
     crl: Path | None,
     without_crl: bool,
+    only: tuple[str, ...],
     identity: Path | None,
     archive_passphrase_file: Path | None,
     passphrase_file: Path | None,
@@ -48,6 +58,11 @@ def restore(
     An environment that exists is never overwritten. Revocations since the backup are taken from the last
     published crl.pem. The CA's keys are opened: each signs a test, then fresh revocation lists.
     """
+    if only:
+        if crl is not None or without_crl:
+            raise WrongUsage("--only touches no list: --crl and --without-crl have no meaning with it")
+        _put_back(place, archives.source(place, archive, identity, archive_passphrase_file), only)
+        return
     if (crl is None) is not without_crl:
         raise WrongUsage(
             "say which list was published last: --crl FILE or --without-crl, one of them",
@@ -72,6 +87,14 @@ def restore(
         ),
         ("here, once it works", place.command("backup")),
     )
+
+
+def _put_back(place: Place, source: Source, only: tuple[str, ...]) -> None:
+    for found in put_back(Home(place.home), source, only, actor=actor(), announce=archives.announce):
+        done(f"{found.path} is as in the backup")
+        if found.aside is not None:
+            note(f"  what was there before is now {found.aside}")
+    next_steps(("here, whether all is well", f"keystead doctor --home {shlex.quote(str(place.home))}"))
 
 
 def _tell(restored: Restored, home: Path, published: Published | None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 from keystead.ca.audit.log import Tampered
@@ -17,6 +18,7 @@ from keystead.machine.gitignore import is_ignored
 from keystead.pki.certificates import common_name, subject_key_id
 from keystead.pki.expiry import CLOCK_TOLERANCE, in_words, when
 from keystead.pki.revocation import issuer_key, next_update
+from keystead.watch.doctor import recoveries
 from keystead.watch.doctor.checks import Check, Seen
 from keystead.watch.doctor.holders import ends_soon
 from keystead.watch.doctor.mends import here
@@ -27,6 +29,9 @@ from keystead.watch.expiry import ROOT_NOTICE
 _UNSEALED_ALLOWED: Final = "dev"
 _OTHERS: Final = stat.S_IRWXO | stat.S_IWGRP
 _CHANGEABLE: Final = stat.S_IWGRP | stat.S_IWOTH
+BACKUP_NOTICE: Final = timedelta(days=7)
+"""How long certificates may be in no backup until it is spoken of."""
+
 _SECRET: Final = ("root.key", "issuing.key", "root.key.age", "issuing.key.age", "inventory.db")
 
 
@@ -146,9 +151,18 @@ def _ending(office: Office) -> Iterator[Seen]:
                 yield office.seen(file, when(ca.not_valid_after_utc))
 
 
+def _not_backed_up(office: Office) -> Iterator[Seen]:
+    for backup in office.backups:
+        if backup.taken is None and backup.is_behind:
+            yield office.seen("inventory.db", "no backup of it was ever taken")
+        elif backup.taken is not None and backup.is_behind and office.now - backup.taken > BACKUP_NOTICE:
+            age = in_words(office.now - backup.taken)
+            yield office.seen(
+                "inventory.db", f"the last backup is {age} old, and {backup.issued} were issued since"
+            )
+
+
 _FRESH = here("keystead ca crl{env} --home {name}")
-_RESTORE = here("cp -p BACKUP/{file} {path}")
-"""From the copy that `ca init` told its operator to make."""
 
 CHECKS: Final = (
     Check(
@@ -165,7 +179,7 @@ CHECKS: Final = (
         _unreadable,
         what="the CA in {path} cannot be opened",
         why="{detail}",
-        mend=here("cp -p BACKUP/ca.toml BACKUP/root.crt BACKUP/issuing.crt {path}/"),
+        mend=recoveries.FOUNDATIONS,
     ),
     Check(
         "ca-secret-open",
@@ -181,7 +195,7 @@ CHECKS: Final = (
         _missing_keys,
         what="there is no {path}",
         why="without its key the CA can sign neither certificates nor lists",
-        mend=_RESTORE,
+        mend=recoveries.key_back,
     ),
     Check(
         "ca-key-beside-its-seal",
@@ -213,7 +227,7 @@ CHECKS: Final = (
         _no_inventory,
         what="{path} cannot be opened",
         why="{detail}; it says what was issued and revoked: without it nothing can be signed or revoked",
-        mend=_RESTORE,
+        mend=recoveries.restored,
     ),
     Check(
         "ca-claims-missing",
@@ -221,7 +235,7 @@ CHECKS: Final = (
         _no_claims,
         what="there is no {path}",
         why="it says which environment each key belongs to, and which are compromised: those would be signed",
-        mend=_RESTORE,
+        mend=recoveries.CLAIMS,
     ),
     Check(
         "ca-audit-tampered",
@@ -229,7 +243,7 @@ CHECKS: Final = (
         _tampered,
         what="the audit log in {path} is not what was once written",
         why="{detail}: treat this machine as broken into until it is known why",
-        mend=_RESTORE,
+        mend=recoveries.restored,
     ),
     Check(
         "ca-clock-behind",
@@ -279,6 +293,15 @@ CHECKS: Final = (
         what="{path} ends soon",
         why="it ends on {detail}; no certificate outlives it, and the next takes the root key",
         mend=here("keystead ca list{env} --home {name}"),
+        weight=Warned,
+    ),
+    Check(
+        "ca-backup-old",
+        "the age of the last backup",
+        _not_backed_up,
+        what="with this machine, what {path} knows would be lost",
+        why="{detail}",
+        mend=here("keystead ca backup{env} --home {name}"),
         weight=Warned,
     ),
 )

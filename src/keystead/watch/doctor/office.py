@@ -22,6 +22,7 @@ from keystead.ca.inventory.store import open_inventory
 from keystead.errors import KeysteadError, NotThere
 from keystead.machine.oserrors import told
 from keystead.subscriber.folder import read_crls
+from keystead.watch.backups import Backup, backups_in
 from keystead.watch.doctor.checks import Seen
 
 Crl = x509.CertificateRevocationList
@@ -45,6 +46,7 @@ class Office:
     charter: Charter | KeysteadError
     records: Records | KeysteadError
     crls: tuple[Crl, ...] | KeysteadError
+    backups: tuple[Backup, ...]
     now: datetime
 
     @property
@@ -93,6 +95,7 @@ def _office(home: Home, environment: str, now: datetime) -> Office:
         charter=charter,
         records=_or_error(lambda: _records(folder / "inventory.db", charter)),
         crls=_or_error(lambda: _lists(folder / "crl.pem")),
+        backups=tuple(found for found in backups_in(home.path) if found.environment == environment),
         now=now,
     )
 

@@ -1,0 +1,149 @@
+"""Putting single files of a lost or damaged environment back from its archive; what is there else stays.
+
+The inventory is not among them: what was recorded since would be lost, which is a whole restore's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from keystead.ca.audit.entry import RESTORED
+from keystead.ca.audit.log import append, recorded_at
+from keystead.ca.founding import check_sealing
+from keystead.ca.home import Home, open_authority, read_charter
+from keystead.ca.procedures.charter import charter_of
+from keystead.ca.procedures.landing import Announce, Source
+from keystead.ca.procedures.manifest import LIMITS, Manifest
+from keystead.ca.procedures.merging import barred_in, claim_keys, refuse_conflicts
+from keystead.ca.procedures.packing import Contents, Unpacker
+from keystead.custody.envelope import open_sealed
+from keystead.errors import KeysteadError, NotThere, Refused, Violation
+from keystead.machine.clock import Clock, system_clock
+from keystead.machine.files import PRIVATE, PUBLIC, move_file, read_bounded, write_new
+from keystead.machine.oserrors import told
+from keystead.pki.certificates import load_certificate
+from keystead.pki.fingerprints import Fingerprint
+
+CLAIMS: Final = "keys.db"
+"""Is made anew from the inventory that is there, with the keys that the archive knows to be barred."""
+
+FILES: Final = ("ca.toml", "root.crt", "issuing.crt", "ca.crt", "root.key", "issuing.key", CLAIMS)
+"""What can be put back; a key comes sealed where it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """A file that is back, and where what stood there before lies now, if anything did."""
+
+    path: Path
+    aside: Path | None
+
+
+def put_back(
+    home: Home,
+    source: Source,
+    names: Iterable[str],
+    *,
+    actor: str,
+    clock: Clock = system_clock,
+    announce: Announce,
+) -> tuple[PutBack, ...]:
+    """Put the files ``names`` of `FILES` back into the archive's environment, which must exist; audited.
+
+    What stands there and differs is renamed, never overwritten. Raises `NotThere` where there is no such
+    environment or the archive has no such file, `Refused` where the two are of different CAs, and
+    `BadInput` as a restore does.
+    """
+    contents = _read(home, source, announce)
+    charter_of(contents, home.folder(contents.manifest.environment), str(source.path))
+    folder = home.folder(contents.manifest.environment)
+    wanted = list(names)
+    done = [_place(folder, name, contents, source) for name in wanted if name != CLAIMS]
+    charter = read_charter(home, contents.manifest.environment)
+    with open_authority(home, charter, actor=actor, clock=clock) as authority:
+        if CLAIMS in wanted:
+            refuse_conflicts(authority)
+            claim_keys(authority, barred_in(contents, str(source.path)))
+            done.append(PutBack(home.claims, None))
+        with authority.inventory.writing() as tx:
+            now = recorded_at(tx, clock())
+            detail = f"only {', '.join(wanted)}"
+            append(
+                tx, [authority.entry(RESTORED, now, "part", request=contents.manifest.backup, detail=detail)]
+            )
+    return tuple(done)
+
+
+class _Nowhere:
+    """Where an inventory goes that is not wanted."""
+
+    def write(self, data: bytes) -> int:
+        """Nothing is kept."""
+        return len(data)
+
+
+def _read(home: Home, source: Source, announce: Announce) -> Contents:
+    def land(manifest: Manifest) -> _Nowhere:
+        announce(manifest)
+        _check_same_ca(home, source, manifest)
+        return _Nowhere()
+
+    unpacker = Unpacker(land, str(source.path))
+    with told(source.path, "read"), source.path.open("rb") as file:
+        open_sealed(file, unpacker, source.by, str(source.path))
+    return unpacker.contents()
+
+
+def _check_same_ca(home: Home, source: Source, manifest: Manifest) -> None:
+    folder = home.folder(manifest.environment)
+    if not folder.exists():
+        raise NotThere(
+            f"there is no environment {manifest.environment!r} in {home.path} to put a file back into",
+            mend="restore all of it: leave --only out, and give --crl",
+            code="no-environment",
+        )
+    known = {Fingerprint.of_certificate(root).hex for root in _roots(folder)}
+    if source.environment not in (None, manifest.environment) or known - {manifest.root}:
+        violation = Violation(
+            "other-ca",
+            f"it is of {manifest.environment!r} with the root {manifest.root[:16]}…",
+            "name the archive of this environment",
+        )
+        raise Refused(f"{source.path} is of another CA than {folder}", [violation])
+
+
+def _roots(folder: Path) -> Iterable[x509.Certificate]:
+    for name in ("root.crt", "ca.crt"):
+        try:
+            yield load_certificate(read_bounded(folder / name, LIMITS[name]), name)
+        except KeysteadError:
+            continue  # it may be the very file that is put back
+
+
+def _place(folder: Path, wanted: str, contents: Contents, source: Source) -> PutBack:
+    name = next((name for name in (f"{wanted}.age", wanted) if name in contents.files), None)
+    if name is None:
+        raise NotThere(f"{source.path} holds no {wanted}", mend="take it from another archive")
+    if wanted.endswith(".key"):
+        check_sealing(contents.manifest.environment, sealed=name != wanted)
+    path, data = folder / name, contents.files[name]
+    aside = _move_aside(path, data)
+    if not path.exists():
+        write_new(path, data, PRIVATE if wanted.endswith(".key") else PUBLIC)
+    return PutBack(path, aside)
+
+
+def _move_aside(path: Path, data: bytes) -> Path | None:
+    with told(path, "read"):
+        if not path.exists() or path.read_bytes()[: len(data) + 1] == data:
+            return None
+    number = 1
+    while (aside := path.with_name(f"{path.name}.broken.{number}")).exists():
+        number += 1
+    move_file(path, aside)
+    return aside

@@ -1,0 +1,112 @@
+"""Single files come back from an archive; what is there is put aside, never lost; another CA's never come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keystead.ca.audit import log
+from keystead.ca.audit.entry import RESTORED
+from keystead.ca.claims import COMPROMISED, open_claims
+from keystead.ca.founding import found
+from keystead.ca.procedures.mending import FILES, PutBack, put_back
+from keystead.errors import NotThere, Refused
+from keystead.pki.fingerprints import Fingerprint
+from tests.ca.office import DEV, STAGING, Office, configuration
+from tests.ca.procedures.keeping import IDENTITY, Keeper
+from tests.pki.makers import csr_pem, key
+
+
+def mend(keeper: Keeper, *names: str, office: Office | None = None) -> tuple[PutBack, ...]:
+    home = (office or keeper.office).home
+    return put_back(
+        home,
+        keeper.source(by=IDENTITY),
+        names,
+        actor="test",
+        clock=lambda: keeper.office.now,
+        announce=lambda manifest: None,
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "keys.db"])
+def test_a_file_that_is_lost_comes_back_as_it_was(keeper: Keeper, name: str) -> None:
+    path = keeper.office.home.folder(DEV) / name
+    before, mode = path.read_bytes(), path.stat().st_mode
+    keeper.take()
+    path.unlink()
+    assert mend(keeper, name) == (PutBack(path, None),)
+    assert (path.read_bytes(), path.stat().st_mode) == (before, mode)
+    keeper.office.signed(csr_pem("alice"))
+
+
+def test_a_sealed_key_comes_back_sealed(keeper: Keeper) -> None:
+    path = keeper.office.home.folder(STAGING) / "issuing.key.age"
+    before = path.read_bytes()
+    keeper.take(environment=STAGING)
+    path.unlink()
+    mend(keeper, "issuing.key")
+    assert path.read_bytes() == before
+    assert not path.with_suffix("").exists()
+
+
+def test_what_stands_there_is_put_aside_each_time(keeper: Keeper) -> None:
+    path = keeper.office.home.folder(DEV) / "ca.toml"
+    keeper.take()
+    for number in (1, 2):
+        path.write_text(f"damaged {number}")
+        ((done),) = mend(keeper, "ca.toml")
+        assert done.aside == path.with_name(f"ca.toml.broken.{number}")
+        assert done.aside is not None
+        assert done.aside.read_text() == f"damaged {number}"
+    assert mend(keeper, "ca.toml") == (PutBack(path, None),)
+
+
+def test_what_was_recorded_since_stays(keeper: Keeper) -> None:
+    keeper.take()
+    keeper.office.signed(csr_pem("late"))
+    (keeper.office.home.folder(DEV) / "issuing.key").unlink()
+    mend(keeper, "issuing.key")
+    assert keeper.office.known("late")
+    with keeper.office.authority() as authority, authority.inventory.reading() as tx:
+        last = list(log.entries(tx))[-1].entry
+    assert (last.what, last.result, last.detail) == (RESTORED, "part", "only issuing.key")
+
+
+def test_lost_claims_are_made_anew_with_the_barred_ones(keeper: Keeper) -> None:
+    keeper.office.signed(csr_pem("mallory"), environment=STAGING)
+    keeper.office.revoke("mallory", "keyCompromise", environment=STAGING)
+    keeper.take()
+    keeper.office.signed(csr_pem("late"))
+    for path in keeper.office.home.path.glob("keys.db*"):
+        path.unlink()
+    mend(keeper, "keys.db")
+    lost, late = (Fingerprint.of_key(key(name).public_key()).hex for name in ("mallory", "late"))
+    with open_claims(keeper.office.home.claims) as claims:
+        assert claims.holders([lost, late]) == {lost: COMPROMISED, late: DEV}
+
+
+def test_nothing_comes_into_another_ca_of_the_same_name(keeper: Keeper, tmp_path: Path) -> None:
+    keeper.take()
+    other = Office(tmp_path / "other")
+    other.folder.mkdir()
+    found(other.home, configuration(DEV), None, actor="other", clock=lambda: other.now)
+    before = other.bytes_of_home()
+    with pytest.raises(Refused, match="of another CA than"):
+        mend(keeper, "issuing.key", office=other)
+    assert other.bytes_of_home() == before
+
+
+def test_nothing_comes_where_no_environment_is(keeper: Keeper, tmp_path: Path) -> None:
+    keeper.take()
+    with pytest.raises(NotThere, match="no environment 'dev'"):
+        mend(keeper, "issuing.key", office=Office(tmp_path))
+    assert list(tmp_path.glob("home/*")) == []
+
+
+def test_an_archive_without_the_file_says_so(keeper: Keeper) -> None:
+    (keeper.office.home.folder(DEV) / "root.key").unlink()
+    keeper.take()
+    with pytest.raises(NotThere, match=r"holds no root\.key"):
+        mend(keeper, "root.key")

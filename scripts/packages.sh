@@ -4,7 +4,7 @@
 set -euo pipefail
 
 # program:package, or /file:package
-needs=(openssl:openssl curl:curl git:git strace:strace faketime:faketime age:age ssh-keygen:openssh-client)
+needs=(openssl:openssl curl:curl git:git strace:strace faketime:faketime age:age ssh-keygen:openssh-client node:nodejs npm:npm)
 who="The tests that run them are skipped, each with this reason. To run all of them"
 if [ "${1:-}" = bench ]; then
     needs+=(nginx:nginx-light gcc:gcc /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev)

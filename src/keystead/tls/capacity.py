@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from types import TracebackType
 from typing import Protocol, Self
@@ -17,6 +18,7 @@ _IPV6_PREFIX = 64
 """What one customer gets of IPv6, and so what counts as one address (RFC 6177)."""
 
 
+@lru_cache(maxsize=4096)
 def address_key(host: str) -> str:
     """What ``host`` (numeric) is counted as: an IPv4 address, mapped or not, or an IPv6 /64."""
     try:

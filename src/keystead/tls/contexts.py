@@ -6,11 +6,10 @@ Not here: where the material lies and when it changes (`tls.reloading`), and wha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -65,7 +64,7 @@ class InForce:
     """What is in force for a connection: credentials, CRLs, and the context made of both.
 
     Compared by identity, for each swap makes a new one. ``server_pem`` (the leaf) and ``crls_pem`` are for
-    the ASGI scope, ``known`` is each CA's certificate by its DER.
+    the ASGI scope.
     """
 
     credentials: ServerCredentials
@@ -74,7 +73,6 @@ class InForce:
     context: SSL.Context
     server_pem: str
     crls_pem: bytes
-    known: Mapping[bytes, x509.Certificate]
 
     @classmethod
     def of(cls, credentials: ServerCredentials, crls: CrlSet, *, grace: timedelta = CRL_GRACE) -> InForce:
@@ -82,8 +80,7 @@ class InForce:
         leaf = credentials.certificates()[0]
         context = server_context(credentials, crls, grace=grace)
         server_pem = leaf.public_bytes(Encoding.PEM).decode("ascii")
-        known = {ca.public_bytes(Encoding.DER): ca for ca in credentials.authorities()}
-        return cls(credentials, crls, grace, context, server_pem, crls.pem(), MappingProxyType(known))
+        return cls(credentials, crls, grace, context, server_pem, crls.pem())
 
 
 class Holder:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 
 from cryptography import x509
@@ -228,8 +229,12 @@ def _name(crl: x509.CertificateRevocationList) -> str:
     return f"the revocation list of {crl.issuer.rfc4514_string()}"
 
 
+@lru_cache(maxsize=256)
 def issuer_id(certificate: x509.Certificate) -> bytes:
-    """The key identifier of whoever issued ``certificate``; a root's own, where it names no issuer."""
+    """The key identifier of whoever issued ``certificate``; a root's own, where it names no issuer.
+
+    Remembered, for it is asked at each new connection.
+    """
     return authority_key_id(certificate) or subject_key_id(certificate)
 
 

@@ -43,10 +43,12 @@ class Peer:
     chain: tuple[x509.Certificate, ...]
 
 
+@lru_cache(maxsize=256)
 def recognise(chain: tuple[x509.Certificate, ...], own: TrustDomain) -> Peer:
     """Who a verified ``chain`` (leaf first, anchor last) speaks for; ``own`` is the server's trust domain.
 
-    Raises `Distrusted`: ``no-identity`` where a certificate of the chain names none, ``foreign-domain``
+    Remembered for those who come again: whether they are still welcome is asked of `tls.standing`. Raises
+    `Distrusted`: ``no-identity`` where a certificate of the chain names none, ``foreign-domain``
     where one names another trust domain than ``own``, ``malformed`` where the chain could not be read.
     """
     if not chain:

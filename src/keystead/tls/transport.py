@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -36,17 +37,18 @@ class Handshake:
 def agreed(connection: SSL.Connection, in_force: InForce) -> Handshake:
     """What the finished handshake of ``connection`` agreed on. Never raises."""
     try:
-        chain = tuple(_parsed(found, in_force) for found in connection.get_verified_chain() or ())
+        found = connection.get_verified_chain() or ()
+        chain = tuple(_parsed(crypto.dump_certificate(crypto.FILETYPE_ASN1, one)) for one in found)
     except Exception:  # noqa: BLE001  OpenSSL reads what cryptography's parser refuses, in many ways
         chain = ()
     suite = NUMBERS.get(connection.get_cipher_name() or "")
     return Handshake(chain, connection.get_protocol_version(), suite, in_force)
 
 
-def _parsed(certificate: crypto.X509, in_force: InForce) -> x509.Certificate:
-    """The certificate, once more only if it is not one of the CAs known here."""
-    der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-    return in_force.known.get(der) or x509.load_der_x509_certificate(der)
+@lru_cache(maxsize=256)
+def _parsed(der: bytes) -> x509.Certificate:
+    """Remembered, with all that is read out of it later: CAs and most clients come again."""
+    return x509.load_der_x509_certificate(der)
 
 
 class TLSTransport(asyncio.Transport):

@@ -127,6 +127,37 @@ def test_many_uploads_of_one_name_are_never_mixed(shelf: Shelf) -> None:
     assert visible(shelf) == ["f"]
 
 
+def near(shelf: Shelf, digests: Digests | None = None, *, near: bool = True) -> Shelf:
+    return Shelf(shelf.folder, digests or Digests(), threading.Lock(), near=near)
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_file_of_this_machine_whose_digest_is_noted_is_opened_at_once(shelf: Shelf) -> None:
+    digests = Digests()  # where the file system has no attributes, it is they that remember
+    put(near(shelf, digests), "f", b"hello")
+    file = near(shelf, digests).open_at_once("f")
+    assert file is not None
+    assert os.read(file.descriptor, 10) == b"hello"
+    file.close()
+    with pytest.raises(NotThere):
+        near(shelf).open_at_once("g")
+
+
+def test_where_it_may_take_its_time_no_file_is_opened_at_once(shelf: Shelf) -> None:
+    put(shelf, "f", b"hello")
+    assert near(shelf, near=False).open_at_once("f") is None
+    (shelf.folder / "by-hand").write_bytes(b"hello")
+    before = _descriptors()
+    assert near(shelf).open_at_once("by-hand") is None
+    assert _descriptors() == before
+    file = near(shelf).open("by-hand")
+    assert file.entry.sha256 == hashlib.sha256(b"hello").digest()
+    file.close()
+
+
 def test_what_a_killed_server_left_is_swept_at_the_next_start(shelf: Shelf, tmp_path: Path) -> None:
     (shelf.folder / ".incoming-0123456789abcdef").write_bytes(b"half")
     put(shelf, "f", b"hello")

@@ -100,7 +100,9 @@ class Files:
         return await self.verbs[request.method](self._shelf(request), _name(request), request)
 
     async def _read(self, shelf: Shelf, name: str, request: Request) -> Response:
-        file = await asyncio.to_thread(shelf.open, name)
+        file = shelf.open_at_once(name)
+        if file is None:
+            file = await asyncio.to_thread(shelf.open, name)
         try:
             return _answer(file, request)
         except KeysteadError:

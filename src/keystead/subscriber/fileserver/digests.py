@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from collections import OrderedDict
 from typing import Final, Protocol
@@ -17,6 +18,7 @@ from typing import Final, Protocol
 _ATTRIBUTE: Final = "user.keystead.sha256"
 _REMEMBERED: Final = 10_000
 _BLOCK: Final = 1 << 20
+_DIGEST: Final = re.compile(rb"[0-9a-f]{64}")
 
 
 class Hash(Protocol):
@@ -49,9 +51,10 @@ class Digests:
 
     def of(self, descriptor: int) -> bytes:
         """The SHA-256 of the file: as noted, or by reading all of it once."""
-        return self._recall(descriptor) or self._make(descriptor)
+        return self.recall(descriptor) or self._make(descriptor)
 
-    def _recall(self, descriptor: int) -> bytes | None:
+    def recall(self, descriptor: int) -> bytes | None:
+        """The SHA-256 of the file as noted; None where it would have to be read."""
         stamp = _stamp(descriptor)
         try:
             noted = os.getxattr(descriptor, _ATTRIBUTE)
@@ -59,9 +62,9 @@ class Digests:
             with self._lock:
                 return self._remembered.get(stamp)
         digest, _, state = noted.partition(b" ")
-        if state != stamp.partition(b" ")[2] or len(digest) != 64:
+        if state != stamp.partition(b" ")[2] or not _DIGEST.fullmatch(digest):
             return None
-        return bytes.fromhex(digest.decode("ascii", "replace"))
+        return bytes.fromhex(digest.decode("ascii"))
 
     def _make(self, descriptor: int) -> bytes:
         digest = hash_of(descriptor, os.fstat(descriptor).st_size).digest()

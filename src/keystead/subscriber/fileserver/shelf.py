@@ -1,6 +1,6 @@
 """Where files are kept: a folder for each identity, and in it its files, each visible only whole.
 
-Everything here blocks on the disk: the app calls it off its loop. Not here: HTTP.
+All but `Shelf.open_at_once` blocks on the disk: the app calls it off its loop. Not here: HTTP.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import fcntl
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from typing import Final
 from keystead.errors import Distrusted, KeysteadError, NotThere
 from keystead.machine.files import read_bounded, write_new
 from keystead.machine.folders import make_private_folder
+from keystead.machine.mounts import is_near
 from keystead.machine.oserrors import told
 from keystead.pki.names import Identity, TrustDomain
 from keystead.subscriber.fileserver.conditions import Conditions
@@ -51,19 +52,32 @@ class OpenFile:
 
 
 class Shelf:
-    """The files of one identity. Its folder is made when the first file comes."""
+    """The files of one identity. Its folder is made when the first file comes.
 
-    def __init__(self, folder: Path, digests: Digests, lock: threading.Lock) -> None:
+    ``near`` says that it lies on this machine.
+    """
+
+    def __init__(self, folder: Path, digests: Digests, lock: threading.Lock, *, near: bool = False) -> None:
         self.folder = folder
         self._digests = digests
         self._lock = lock
+        self._near = near
 
     def prepare(self) -> None:
         """Make the folder."""
         make_private_folder(self.folder)
 
     def open(self, name: str) -> OpenFile:
-        """The file ``name``; raises `NotThere`."""
+        """The file ``name``; raises `NotThere`. All of it is read where its digest is not noted."""
+        file = self._opened(name, self._digests.of)
+        assert file is not None
+        return file
+
+    def open_at_once(self, name: str) -> OpenFile | None:
+        """The same for whoever must not wait: None where it may take its time."""
+        return self._opened(name, self._digests.recall) if self._near else None
+
+    def _opened(self, name: str, digest_of: Callable[[int], bytes | None]) -> OpenFile | None:
         try:
             descriptor = os.open(self.folder / name, _READ)
         except OSError as error:  # ELOOP and the like: nothing that this server put there
@@ -74,8 +88,12 @@ class Shelf:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise _not_there(name)
+            digest = digest_of(descriptor)
+            if digest is None:
+                os.close(descriptor)
+                return None
             modified = datetime.fromtimestamp(int(status.st_mtime), UTC)
-            return OpenFile(descriptor, Entry(name, status.st_size, modified, self._digests.of(descriptor)))
+            return OpenFile(descriptor, Entry(name, status.st_size, modified, digest))
         except BaseException:
             os.close(descriptor)
             raise
@@ -156,10 +174,12 @@ class Store:
         self.root = root
         self._digests = Digests()
         self._lock = threading.Lock()
+        self._near = is_near(root)
 
     def shelf(self, identity: Identity) -> Shelf:
         """The place of ``identity``: PROFILE/NAME, for the trust domain is the whole store's."""
-        return Shelf(self.root / identity.profile / identity.name, self._digests, self._lock)
+        folder = self.root / identity.profile / identity.name
+        return Shelf(folder, self._digests, self._lock, near=self._near)
 
 
 def open_store(root: Path, trust_domain: TrustDomain) -> Store:

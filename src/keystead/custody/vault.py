@@ -66,7 +66,7 @@ def sealing_of(folder: Path, stem: str) -> Sealing:
     raise NotThere(
         f"there is no {_sealed(folder, stem)}",
         why="the key that is needed here does not lie in this folder, sealed or not",
-        mend="put it back from its backup",
+        mend=f"put it back from its backup: keystead ca restore BACKUP --only {stem}.key",
         code="no-key",
     )
 

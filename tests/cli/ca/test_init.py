@@ -35,7 +35,7 @@ def test_it_ends_with_the_fingerprint_what_to_hand_out_how_to_back_up_and_what_t
     for part in (
         f"Root fingerprint, to be read aloud: {fingerprint(empty)}",
         str(empty / "dev" / "ca.crt"),
-        "Back up by hand",
+        "keystead ca backup",
         "keystead csr NAME",
         "keystead ca sign NAME.csr",
     ):

@@ -23,12 +23,6 @@ from keystead.pki.names import TrustDomain, slug
 
 DEFAULT_ORGANIZATION = "keystead"
 
-_KEEP_APART = {
-    Sealing.PASSPHRASE: "keep the passphrase apart from it",
-    Sealing.IDENTITY: "keep the age identity apart from it",
-    Sealing.NONE: "its keys are not sealed, so guard the copy as you guard this machine",
-}
-
 _SEALINGS = {
     Sealing.PASSPHRASE: "sealed with a passphrase",
     Sealing.IDENTITY: "sealed to an age identity",
@@ -157,10 +151,8 @@ def _what_next(place: Place, charter: Charter) -> None:
     say()
     say(f"Root fingerprint, to be read aloud: {Fingerprint.of_certificate(charter.root)}")
     say(f"Hand out: {charter.folder / 'ca.crt'} (what everybody trusts; `ca sign` sends it along).")
-    say(
-        f"Back up by hand: copy {charter.folder.parent} while no command runs;"
-        f" {_KEEP_APART[_sealing(charter)]}. The key files in it are the one thing that must not leak."
-    )
+    say(f"The key files in {charter.folder} are the one thing that must not leak, nor be lost.")
+    say(f"Back up, at any time: {place.command('backup')}   (all of it, in one sealed file)")
     next_steps(
         ("on a subscriber's machine", "keystead csr NAME"),
         ("here, with the NAME.csr that arrives", place.command("sign NAME.csr")),

@@ -64,6 +64,39 @@ def test_two_uploads_side_by_side_cannot_exceed_the_quota_together(tmp_path: Pat
         after.expect(10)
 
 
+def test_uploads_at_several_processes_cannot_exceed_the_quota_together(tmp_path: Path) -> None:
+    limits = UploadLimits(quota=10, spare=0)
+    with Ledger(limits).admission(tmp_path) as one, Ledger(limits).admission(tmp_path) as other:
+        one.grow(6)
+        with pytest.raises(Unavailable) as caught:
+            other.grow(6)
+        assert caught.value.code == "quota-used-up"
+    with Ledger(limits).admission(tmp_path) as after:
+        after.expect(10)
+    assert list(tmp_path.glob(".promised-*")) == []
+
+
+def test_what_a_killed_process_was_promised_is_free(tmp_path: Path) -> None:
+    left = tmp_path / ".promised-0123456789abcdef"
+    left.write_text("9")
+    with Ledger(UploadLimits(quota=10, spare=0)).admission(tmp_path) as admission:
+        admission.expect(10)
+    assert not left.exists()
+
+
+def test_a_promise_grows_with_the_upload(tmp_path: Path) -> None:
+    quota = 40 << 20
+    ledger = Ledger(UploadLimits(quota=quota, spare=0))
+    with ledger.admission(tmp_path) as one, ledger.admission(tmp_path) as other:
+        for _ in range(3):
+            one.grow(8 << 20)
+        assert one.promised == 32 << 20
+        other.grow(8 << 20)
+        assert one.promised + other.promised == quota
+        with pytest.raises(Unavailable):
+            other.grow(1)
+
+
 def test_a_file_that_would_fill_the_disk_is_refused_before_it_is_read(serve: Serve) -> None:
     server = serve(UploadLimits(spare=1 << 60))
     answer = server.put("/files/f", content=b"hello")

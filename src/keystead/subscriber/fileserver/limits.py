@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from keystead.errors import Unavailable
+from keystead.subscriber.fileserver.promises import Promise, counting
 from keystead.subscriber.fileserver.states import reserved_octets
 
 GIB: Final = 1 << 30
@@ -57,14 +56,12 @@ def used_octets(folder: Path) -> int:
 class Ledger:
     """What is being received at this moment, so that uploads side by side cannot exceed a quota together.
 
-    One a process; its methods may be called from any thread.
+    Its methods may be called from any thread, and other processes may have ledgers of the same folders.
     """
 
     def __init__(self, limits: UploadLimits, free: Callable[[Path], int] = free_octets) -> None:
         self.limits = limits
         self._free = free
-        self._lock = threading.Lock()
-        self._promised: Counter[Path] = Counter()
 
     @contextmanager
     def admission(self, folder: Path) -> Iterator[Admission]:
@@ -73,7 +70,7 @@ class Ledger:
         try:
             yield admission
         finally:
-            self._release(folder, admission.promised)
+            admission.end()
 
     def continuation(self, folder: Path, offset: int, length: int) -> Admission:
         """The admission of the rest of an upload of ``length`` octets, which is counted as taken already.
@@ -84,35 +81,6 @@ class Ledger:
         admission.check_size(length)
         self.check_disk(folder, length - offset)
         return admission
-
-    def _release(self, folder: Path, octets: int) -> None:
-        if self.limits.quota is None:
-            return
-        with self._lock:
-            self._promised[folder] -= octets
-            if not self._promised[folder]:
-                del self._promised[folder]
-
-    def promise(self, folder: Path, least: int, most: int) -> int:
-        """Count as taken of ``folder`` as much as its quota has, up to ``most`` octets; how much that is.
-
-        Raises `Unavailable` where that would be less than ``least``.
-        """
-        quota = self.limits.quota
-        if quota is None:
-            return most
-        with self._lock:
-            taken = used_octets(folder) + self._promised[folder]
-            if taken + least > quota:
-                raise Unavailable(
-                    "the quota of this identity is used up",
-                    why=f"{taken:,} of {quota:,} octets are taken (a replaced file counts until it is)",
-                    mend="delete files that are no longer needed, or ask for a larger quota (serve --quota)",
-                    code="quota-used-up",
-                )
-            granted = min(most, quota - taken)
-            self._promised[folder] += granted
-        return granted
 
     def check_disk(self, folder: Path, octets: int) -> None:
         """Raise `Unavailable` where ``octets`` more would leave less free than is to be spared."""
@@ -134,6 +102,7 @@ class Admission:
         self._received = received
         self._looked = received
         self.promised = promised
+        self._promise_on_disk: Promise | None = None
 
     def expect(self, length: int) -> None:
         """Raise `Unavailable` where a file of ``length`` octets is not taken."""
@@ -153,7 +122,28 @@ class Admission:
             self._ledger.check_disk(self._folder, 0)
 
     def _promise(self, least: int, most: int) -> None:
-        self.promised += self._ledger.promise(self._folder, least, most)
+        """Count as taken what the quota has, up to ``most``; `Unavailable` where that is not ``least``."""
+        quota = self._ledger.limits.quota
+        if quota is None:
+            self.promised += most
+            return
+        with counting(self._folder) as promised:
+            taken = used_octets(self._folder) + promised
+            if taken + least > quota:
+                raise Unavailable(
+                    "the quota of this identity is used up",
+                    why=f"{taken:,} of {quota:,} octets are taken (a replaced file counts until it is)",
+                    mend="delete files that are no longer needed, or ask for a larger quota (serve --quota)",
+                    code="quota-used-up",
+                )
+            self.promised += min(most, quota - taken)
+            self._promise_on_disk = self._promise_on_disk or Promise(self._folder)
+            self._promise_on_disk.write(self.promised)
+
+    def end(self) -> None:
+        """Give back what was promised."""
+        if self._promise_on_disk is not None:
+            self._promise_on_disk.close()
 
     def check_size(self, octets: int) -> None:
         """Raise `Unavailable` where a file of ``octets`` is too large."""

@@ -1,7 +1,7 @@
 """What the uploads that run now were promised of a quota, by whichever process they come to: on the disk.
 
 A promise is a hidden file in the identity's folder that says how much it is, and that its holder keeps
-locked: that of a process that was killed is nobody's any more, and is removed. Not here: the quota (`limits`).
+locked: that of a process that was killed is nobody's any more, and is removed. Not here: the quota itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Archives of earlier keysteads are read for ever: a committed one is restored, and a committed seal opened."""
+"""Archives of earlier keysteads are read for ever: one that was committed is restored, one seal opened."""
 
 from __future__ import annotations
 

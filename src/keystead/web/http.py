@@ -1,39 +1,28 @@
-"""HTTP/1.1 on one connection: uvicorn's protocol, with bounds on what it leaves unbounded.
+"""HTTP/1.1 on one connection: what is answered, when it is given up, and how it ends.
 
-uvicorn limits neither a head's size nor the wait for it, nor how much a client asks for before it has an
-answer, and queues an error behind nothing. Not here: whom to serve (`web.gate`), TLS.
+uvicorn's protocol waits for a request without end, and queues an error behind nothing. Not here: how requests
+are read (`web.parsing`), whom to serve (`web.gate`), TLS.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 from weakref import WeakSet
 
-import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from keystead.tls.contexts import Holder
-from keystead.tls.deadline import Deadline
 from keystead.tls.transport import TLSTransport
 from keystead.web.gate import Gate, Receive, Scope, Send
 from keystead.web.limits import Limits
 from keystead.web.log import RequestLine, ServerLog
+from keystead.web.parsing import MALFORMED, BoundedParser, Phase
 from keystead.web.visitor import Visitor
 from keystead.wire.problems import MEDIA_TYPE, Problem
-
-
-class Phase(Enum):
-    """What the parser is in the middle of."""
-
-    BETWEEN = "between"
-    HEAD = "head"
-    BODY = "body"
-    UPGRADE = "upgrade"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,45 +39,20 @@ class Services:
     visitors: WeakSet[Visitor]
 
 
-_HEAD_PIECE = 4 * 1024
-"""Octets parsed at once where requests may begin: some are cheap to send, and each is a queued cycle here."""
-
-_BODY_PIECE = 16 * 1024
-"""The same of a body whose length was not said: it may end anywhere, with requests behind it."""
-
-
-_MALFORMED = Problem(
-    400,
-    "bad-request",
-    "the request is not proper HTTP/1.1",
-    mend="use an HTTP client as it is meant to be used",
-)
 _SLOW_HEAD = Problem(408, "too-slow", "the request's head did not arrive in time")
 _STALLED = Problem(408, "too-slow", "the request's body stopped arriving")
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(BoundedParser):
     """One connection above TLS."""
 
     transport: TLSTransport
 
     def __init__(self, services: Services) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(services.config, services.state, services.app_state, loop)
+        super().__init__(services.config, services.state, services.app_state, services.limits)
         self.logger = services.logger
         self.access_log = False
         self._services = services
-        self._limits = services.limits
-        self._deadline = Deadline(loop, self._out_of_time)
-        self._phase = Phase.BETWEEN
-        self._head_octets = 0
-        self._fed_octets = 0
-        self._unparsed = b""
-        self._body_left = 0
-        self._got_on = False
-        self._begun = 0
-        self._objection: Problem | None = None
-        self._deaf = False
         self._running: RequestResponseCycle | None = None
         if services.config.ws_protocol_class is not None:
             self.ws_protocol_class = self._websocket  # type: ignore[assignment]  # whatever makes one will do
@@ -123,113 +87,6 @@ class HttpProtocol(HttpToolsProtocol):
             return None
         running.keep_alive = False
         return True
-
-    def data_received(self, data: bytes) -> None:
-        """Parse ``data``; what stands behind a request that waits for its turn waits unparsed."""
-        self._unparsed += data
-        self._parse()
-
-    def _parse(self) -> None:
-        """Feed the parser, within bounds, until a request has to wait for the one before it."""
-        while self._unparsed and not self._deaf and not self.pipeline:
-            size = max(self._body_left, _BODY_PIECE if self._phase is Phase.BODY else _HEAD_PIECE)
-            piece, self._unparsed = self._unparsed[:size], self._unparsed[size:]
-            self._feed(piece)
-        if self._deaf:
-            self._unparsed = b""
-        elif self._unparsed:
-            self.flow.pause_reading()  # which the application that runs may have resumed
-
-    def _feed(self, data: bytes) -> None:
-        if self._phase is Phase.BODY:
-            self._deadline.set(self._limits.stall_seconds)
-        self._got_on = False
-        self._begun = 0
-        was_between = self._phase is Phase.BETWEEN
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._upgrade()
-        except httptools.HttpParserError:
-            self._object(self._objection or _MALFORMED)
-        else:
-            is_one_head = was_between and self._begun == 1 and self._phase is Phase.HEAD
-            self._count_fed(len(data), anew=self._got_on and not is_one_head)
-
-    def _count_fed(self, octets: int, *, anew: bool) -> None:
-        """Bound what the parser gathers of a single line: it shows a header only once it is whole."""
-        self._fed_octets = 0 if anew else self._fed_octets + octets
-        if self._fed_octets > self._limits.head:
-            self._object(self._too_large())
-
-    # ---- the parser's calls
-
-    def on_message_begin(self) -> None:
-        """A request's first octet."""
-        super().on_message_begin()
-        self._phase = Phase.HEAD
-        self._got_on = True
-        self._begun += 1
-        self._head_octets = 0
-        self._deadline.set(self._limits.head_seconds)
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of the target."""
-        super().on_url(url)
-        self._count_head(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A whole header, or a trailer, which is dropped: the application has the headers already."""
-        self._count_head(len(name) + len(value) + 4)
-        if self._phase is Phase.HEAD:
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        """The head is whole: the application may begin."""
-        self._phase = Phase.BODY
-        self._deadline.set(self._limits.stall_seconds)
-        self._check_host()
-        self._body_left = self._announced()
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        self._got_on = True
-        self._body_left = max(0, self._body_left - len(body))
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """The request is whole."""
-        self._phase = Phase.BETWEEN
-        self._got_on = True
-        self._body_left = 0
-        self._deadline.clear()
-        super().on_message_complete()
-
-    def _count_head(self, octets: int) -> None:
-        self._head_octets += octets
-        if self._head_octets > self._limits.head:
-            self._objection = self._too_large()
-            raise ValueError  # out of the parser, which reports that its callback failed
-
-    def _check_host(self) -> None:
-        """Exactly one Host (RFC 9112, section 3.2)."""
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
-            raise ValueError
-
-    def _announced(self) -> int:
-        """The octets of the body, 0 where that was not said; that it is a number was the parser's to see."""
-        length = next((value for name, value in self.headers if name == b"content-length"), b"")
-        return int(length.lstrip(b"0") or b"0")  # Python converts no more than 4,300 digits at once
-
-    def _too_large(self) -> Problem:
-        return Problem(
-            431,
-            "head-too-large",
-            "the request's head is too large",
-            f"its line and headers may be {self._limits.head:,} octets together",
-        )
 
     # ---- answering
 
@@ -345,7 +202,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._phase is Phase.HEAD:
             self._object(_SLOW_HEAD)
         elif self._phase is Phase.UPGRADE:
-            self.refuse(_MALFORMED)
+            self.refuse(MALFORMED)
         else:
             self._object(_STALLED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import stat
 from pathlib import Path
 
@@ -59,3 +60,21 @@ def test_a_missing_file_names_the_command_that_makes_it(file: CrlFile) -> None:
 def test_the_lists_are_read(file: CrlFile, dev: Environment) -> None:
     file.path.write_bytes(dev.crl_pem())
     assert len(file.read()) == 2
+
+
+def raise_numbers(path: Path, writer: int) -> None:
+    for step in range(30):
+        CrlFile(path).remember({bytes([writer]): step, b"\xff": 100 * step + writer})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the children use no thread
+def test_several_processes_that_raise_the_numbers_lose_none(file: CrlFile) -> None:
+    fork = multiprocessing.get_context("fork")
+    writers = [fork.Process(target=raise_numbers, args=(file.path, number)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    assert file.numbers() == {**{bytes([number]): 29 for number in range(4)}, b"\xff": 2903}

@@ -12,6 +12,9 @@ import pytest
 
 from keystead.web.shared import Memory, SharedStream
 
+# The children use no thread of their parent's.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
 PROCESSES = 4
 STEPS = 500
 LINE = "x" * 20_000 + "\n"

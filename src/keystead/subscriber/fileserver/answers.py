@@ -53,7 +53,14 @@ _STATUS: Final[Mapping[str, int]] = MappingProxyType(
 """The error's code → the status of the answer (RFC 9110, section 15; 423 and 507: RFC 4918, section 11; 460:
 tus)."""
 
-_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL: Final = ("disk-full", "the server has no room for this file", "its disk is full")
+_OF_THE_DISK: Final = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EROFS: ("disk-read-only", "the server cannot keep this file", "its disk is read-only"),
+}
+"""What a client is told where the server's disk says no: code, what, why."""
 
 _PLAIN: Final = {"x-content-type-options": "nosniff"}
 
@@ -82,9 +89,11 @@ def as_json(body: bytes, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(body, status, {**_PLAIN, **(headers or {})}, "application/json")
 
 
-async def on_error(_: Request, error: Exception) -> Response:
+async def on_error(request: Request, error: Exception) -> Response:
     """The answer to one of our own errors."""
     assert isinstance(error, KeysteadError)
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OF_THE_DISK:
+        return await on_disk_error(request, error.__cause__)
     return problem(Problem.from_error(error, _STATUS.get(error.code, 500)))
 
 
@@ -100,12 +109,10 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_disk_error(_: Request, error: Exception) -> Response:
     """The answer where the disk says no. Its words name paths of the server: they are not for the client."""
     assert isinstance(error, OSError)
-    if error.errno not in _DISK_FULL:
+    if error.errno not in _OF_THE_DISK:
         raise error
-    mend = "tell whoever runs the server, or send it later"
-    return problem(
-        Problem(507, "disk-full", "the server has no room for this file", "its disk is full", mend)
-    )
+    code, what, why = _OF_THE_DISK[error.errno]
+    return problem(Problem(507, code, what, why, "tell whoever runs the server, or send it later"))
 
 
 async def on_mistake(_: Request, __: Exception) -> Response:

@@ -41,6 +41,15 @@ def test_an_own_profile_replaces_the_shipped_one_of_its_name() -> None:
     assert decode((GOOD + own).encode(), "ca.toml").profile("client").lifetime.days == 7
 
 
+def test_a_ca_of_post_quantum_keys_grants_them_and_any_other_where_a_profile_says_so() -> None:
+    assert configuration(key_type=KeyType.ML_DSA_65).profile("client").post_quantum
+    assert not configuration(key_type=KeyType.P256).profile("client").post_quantum
+    own = '[profiles.trial]\npurposes = ["clientAuth"]\nlifetime = "7d"\npost-quantum = true\n'
+    config = decode((GOOD + own).encode(), "ca.toml")
+    assert config.profile("trial").post_quantum
+    assert not config.profile("client").post_quantum
+
+
 def test_a_profile_that_is_not_there_is_told_with_those_that_are() -> None:
     with pytest.raises(NotThere, match="has no profile 'gateway'") as refused:
         configuration().profile("gateway")

@@ -115,7 +115,7 @@ def test_unsealed_keys_exist_in_dev_only(environment: str, tmp_path: Path) -> No
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("key_type", [KeyType.ED25519, KeyType.P384])
+@pytest.mark.parametrize("key_type", [KeyType.ED25519, KeyType.P384, KeyType.ML_DSA_65])
 def test_other_key_types_are_made_on_request(key_type: KeyType, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     make(home, key_type=key_type)

@@ -34,6 +34,15 @@ def test_a_key_sealed_to_an_identity_opens_with_it(
     assert same(open_key(tmp_path, "issuing", by_identity("ca")), key)
 
 
+@pytest.mark.parametrize("key_type", KeyType)
+def test_a_key_of_each_type_comes_out_as_it_went_in(
+    tmp_path: Path, by_identity: Make, key_type: KeyType
+) -> None:
+    made = generate(key_type)
+    seal_keys(tmp_path, {"issuing": made}, by_identity("ca").for_sealing("it"))
+    assert same(open_key(tmp_path, "issuing", by_identity("ca")), made)
+
+
 def test_a_sealed_file_is_private_and_holds_no_key_in_the_clear(
     tmp_path: Path, key: PrivateKey, by_identity: Make
 ) -> None:

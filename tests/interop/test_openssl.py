@@ -58,7 +58,8 @@ def verify(program: Callable[[str], str], folder: Path, at: float) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("key_type", KeyType)
+# Debian's OpenSSL is older than ML-DSA.
+@pytest.mark.parametrize("key_type", [found for found in KeyType if not found.is_experimental])
 @pytest.mark.parametrize("url", [None, "http://pki.example.org"])
 def test_openssl_verifies_our_chains_against_our_lists(
     program: Callable[[str], str], tmp_path: Path, key_type: KeyType, url: str | None

@@ -186,7 +186,11 @@ class Ca:
         asked = request(name, hosts=hosts, purposes=purposes, signer=leaf_key)
         now = now or self.made_at
         granted = decide(
-            asked, Wishes(profile=profile, lifetime=lifetime), facts(trust_domain=self.domain), now=now
+            asked,
+            Wishes(profile=profile, lifetime=lifetime),
+            facts(trust_domain=self.domain),
+            now=now,
+            profile=replace(PROFILES[profile], post_quantum=True),
         )
         assert isinstance(granted, ApprovedRequest)
         return issue(granted, Template.of(PROFILES[profile], self.issuing), serial=next(_serials), now=now)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from base64 import b64decode
 from pathlib import Path
 
 import gmpy2  # type: ignore[import-untyped]  # it has none; badkeys brings it
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, mldsa, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -18,6 +19,7 @@ from keystead.errors import BadInput, WrongUsage
 from keystead.pki.keys import (
     KeyType,
     describe,
+    is_experimental,
     is_signed_by,
     load_private_pem,
     parse_key_type,
@@ -63,13 +65,36 @@ def test_each_key_type_is_strong_and_survives_its_pem(key_type: KeyType) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"), [("P-256", KeyType.P256), ("RSA-3072", KeyType.RSA3072), ("ed25519", KeyType.ED25519)]
+    ("text", "meant"),
+    [
+        ("P-256", KeyType.P256),
+        ("RSA-3072", KeyType.RSA3072),
+        ("ed25519", KeyType.ED25519),
+        ("ML-DSA-65", KeyType.ML_DSA_65),
+        ("mldsa65", KeyType.ML_DSA_65),
+    ],
 )
 def test_a_key_type_may_be_spelled_as_people_do(text: str, meant: KeyType) -> None:
     assert parse_key_type(text) is meant
 
 
-@pytest.mark.parametrize("text", ["", "rsa", "rsa1024", "p521", "dsa"])
+@pytest.mark.parametrize("key_type", KeyType)
+def test_a_key_in_words_is_its_type_as_people_spell_it(key_type: KeyType) -> None:
+    assert parse_key_type(describe(typed_key(key_type).public_key()).replace(" ", "")) is key_type
+
+
+def test_of_ml_dsa_the_seed_alone_is_written() -> None:
+    der = b64decode(b"".join(private_pem(typed_key(KeyType.ML_DSA_65)).splitlines()[1:-1]))
+    assert len(der) == 54  # RFC 9881, section 6: the seed has 32 octets, the expanded key 4032
+
+
+def test_one_type_alone_is_experimental() -> None:
+    assert [key_type for key_type in KeyType if key_type.is_experimental] == [KeyType.ML_DSA_65]
+    experimental = [key_type for key_type in KeyType if is_experimental(typed_key(key_type).public_key())]
+    assert experimental == [KeyType.ML_DSA_65]
+
+
+@pytest.mark.parametrize("text", ["", "rsa", "rsa1024", "p521", "dsa", "ml-dsa-44"])
 def test_a_key_type_that_is_not_made_here_is_refused_naming_those_that_are(text: str) -> None:
     with pytest.raises(WrongUsage, match="p256, p384, ed25519"):
         parse_key_type(text)
@@ -98,6 +123,7 @@ WEAK: dict[str, PublicKeyTypes] = {
     "secp256k1": ec.generate_private_key(ec.SECP256K1()).public_key(),
     "P-224": ec.generate_private_key(ec.SECP224R1()).public_key(),
     "brainpoolP256r1": ec.generate_private_key(ec.BrainpoolP256R1()).public_key(),
+    "ML-DSA-44": mldsa.MLDSA44PrivateKey.generate().public_key(),
     "DSA": dsa.generate_private_key(1024).public_key(),
     "Ed448": ed448.Ed448PrivateKey.generate().public_key(),
     "X25519": x25519.X25519PrivateKey.generate().public_key(),

@@ -57,6 +57,16 @@ def test_a_server_is_granted_the_hosts_that_it_asks_for() -> None:
     assert approved.grant.lifetime == 90 * DAY
 
 
+# keys
+
+
+def test_a_post_quantum_key_is_granted_only_where_the_profile_says_so() -> None:
+    asked = request(signer=generate(KeyType.ML_DSA_65))
+    assert refusals(asked) == ["experimental-key"]
+    assert "post-quantum = true" in mend(asked)
+    granted(asked, profile=replace(PROFILES["client"], post_quantum=True))
+
+
 # who
 
 

@@ -50,6 +50,12 @@ def test_a_profile_says_all_that_its_table_says() -> None:
     assert profile.needs_host
 
 
+def test_post_quantum_keys_are_let_in_only_where_a_profile_says_so() -> None:
+    assert not any(profile.post_quantum for profile in PROFILES.values())
+    assert not parse().post_quantum
+    assert parse(**{"post-quantum": True}).post_quantum
+
+
 def test_names_and_addresses_outside_a_profile_are_listed() -> None:
     asked = HostNames.of(
         [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from keystead.pki.keys import KeyType
 from keystead.pki.names import HostNames
 from keystead.subscriber.install import Wish, install
 from keystead.subscriber.layout import Files, Folder
@@ -37,12 +38,18 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def subscribe(folder: Folder, ca: ThrowawayCa, tmp_path: Path) -> Subscribe:
+def key_type() -> KeyType:
+    """That of the keys that `subscribe` makes."""
+    return KeyType.P256
+
+
+@pytest.fixture
+def subscribe(folder: Folder, ca: ThrowawayCa, tmp_path: Path, key_type: KeyType) -> Subscribe:
     """Make a subscriber of the folder: key, CSR, signed, installed."""
 
     def subscribe(name: str = "alice", role: Role = Role.CLIENT, lifetime: str = "30d") -> Files:
         hosts = HostNames.of(["localhost"]).with_local_trio() if role is Role.SERVER else HostNames()
-        files = request(folder, name, role, hosts).files
+        files = request(folder, name, role, hosts, key_type).files
         leaf = ca.sign(files.csr.read_bytes(), profile=role, lifetime=lifetime)
         bundle = tmp_path / f"{name}.pem"
         bundle.write_bytes(ca.bundle(leaf))

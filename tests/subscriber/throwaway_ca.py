@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from itertools import count
@@ -17,7 +17,7 @@ from keystead.pki.certificates import host_names, identity_of, to_pem
 from keystead.pki.expiry import parse_lifetime
 from keystead.pki.facts import ApprovedRequest, Facts, LiveKey, Recorded, Wishes
 from keystead.pki.fingerprints import Fingerprint
-from keystead.pki.issuance import Authorship, Issuer, issue, make_issuing_ca, make_root
+from keystead.pki.issuance import Authorship, Issuer, Template, issue, make_issuing_ca, make_root
 from keystead.pki.keys import KeyType, generate
 from keystead.pki.names import HostNames, TrustDomain
 from keystead.pki.profiles import parse_profiles
@@ -75,10 +75,10 @@ class ThrowawayCa:
             renewed=record,
             renewed_der=renewed.public_bytes(Encoding.DER) if renewed else None,
         )
-        kind = PROFILES[identity.profile]
+        kind = replace(PROFILES[identity.profile], post_quantum=True)
         decision = policy.check(request, identity, wishes, kind, facts, now)
         assert isinstance(decision, ApprovedRequest)
-        made = issue(decision, kind, self.issuing, serial=new_serial(), now=now)
+        made = issue(decision, Template.of(kind, self.issuing), serial=new_serial(), now=now)
         certificate = x509.load_der_x509_certificate(made.der)
         self.issued.append(certificate)
         return certificate

@@ -76,6 +76,7 @@ def test_every_alert_says_what_why_and_how_to_mend_it(name: str, own: ClientCred
         ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "certificate_required"),
         ("TLSV1_UNRECOGNIZED_NAME", "unrecognized_name"),
         ("TLSV1_ALERT_USER_CANCELLED", "user_canceled"),
+        ("TLS_ALERT_CERTIFICATE_REVOKED", "certificate_revoked"),
         ("WRONG_VERSION_NUMBER", None),
         ("UNEXPECTED_EOF_WHILE_READING", None),
     ],

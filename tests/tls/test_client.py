@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from keystead.errors import BadInput, KeysteadError, Unavailable
 from keystead.pki.certificates import to_pem
+from keystead.pki.keys import KeyType
+from keystead.pki.names import TrustDomain
 from keystead.tls.alerts import Attempt
 from keystead.tls.client import ClientCredentials, client_context, connect, crl_warnings
 from keystead.tls.contexts import InForce
@@ -23,6 +25,43 @@ from tests.tls.folders import credentials
 from tests.tls.throwaway import Environment, Pair, now
 
 Own = Callable[..., ClientCredentials]
+
+# All of it over Python's `ssl`, and over pyOpenSSL, which a post-quantum certificate asks for.
+
+
+@pytest.fixture(scope="module", params=[KeyType.P256, KeyType.ML_DSA_65])
+def key_type(request: pytest.FixtureRequest) -> KeyType:
+    return KeyType(request.param)
+
+
+@pytest.fixture(scope="module")
+def dev(key_type: KeyType) -> Environment:
+    return Environment(TrustDomain("dev.example.internal"), key_type)
+
+
+@pytest.fixture(scope="module")
+def prod(key_type: KeyType) -> Environment:
+    return Environment(TrustDomain("prod.example.internal"), key_type)
+
+
+@pytest.fixture(scope="module")
+def server_pair(dev: Environment) -> Pair:
+    return dev.leaf("web", "server")
+
+
+@pytest.fixture(scope="module")
+def alice(dev: Environment) -> Pair:
+    return dev.leaf("alice")
+
+
+@pytest.fixture(scope="module")
+def mallory(dev: Environment) -> Pair:
+    return dev.leaf("mallory")
+
+
+@pytest.fixture(scope="module")
+def in_force(dev: Environment, server_pair: Pair, mallory: Pair) -> InForce:
+    return InForce.of(dev.credentials(server_pair), dev.crl_set(*dev.crls(mallory)))
 
 
 @pytest.fixture
@@ -82,7 +121,21 @@ def test_the_shells_trust_settings_have_no_influence(
 
 
 def test_an_older_tls_is_not_spoken(own: Own) -> None:
-    assert client_context(own(), now).minimum_version is ssl.TLSVersion.TLSv1_3
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answering = Thread(target=answer_by_an_older_tls, args=(listener,))
+        answering.start()
+        with pytest.raises(Unavailable) as caught:
+            talk(own(), listener.getsockname()[1])
+        answering.join(10)
+    assert caught.value.code in ("old-tls", "tls-failed")
+
+
+def answer_by_an_older_tls(listener: socket.socket) -> None:
+    """As a server would that speaks TLS 1.2: the ClientHello is answered by the alert protocol_version."""
+    connection, _ = listener.accept()
+    with connection:
+        assert connection.recv(65_536)
+        connection.sendall(bytes.fromhex("15 0303 0002 02 46"))
 
 
 def test_a_server_of_another_environment_gets_no_octet_even_under_a_trusted_anchor(
@@ -194,6 +247,7 @@ def test_a_sealed_key_asks_nobody_for_a_passphrase(own: Own, alice: Pair) -> Non
     assert "passphrase" in caught.value.what
 
 
+@pytest.mark.parametrize("key_type", [KeyType.P256], indirect=True)
 def test_the_check_holds_for_asyncio_too(own: Own, dev: Environment, prod: Environment) -> None:
     both = own(crls=(*dev.crls(), *prod.crls()), anchors=(prod.root.certificate,))
 
@@ -215,7 +269,7 @@ def test_each_refused_client_is_told_why_every_time(
     cases = {
         "revoked": mallory,
         "expired": dev.leaf("late", lifetime=timedelta(seconds=-1)),
-        "unknown-ca": Environment(dev.trust_domain).leaf("alice"),
+        "unknown-ca": Environment(dev.trust_domain, dev.key_type).leaf("alice"),
         "wrong-purpose": dev.leaf("web-2", "server"),
     }
     with open_door(in_force, "pinned-uvloop") as door:

@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
@@ -46,10 +46,17 @@ class Configuration:
         """The environment, as its trust domain names it."""
         return self.trust_domain.environment
 
+    @property
+    def granted(self) -> Mapping[str, Profile]:
+        """The profiles as they are granted: a CA whose own keys are experimental takes such keys in all."""
+        if not self.key_type.is_experimental:
+            return self.profiles
+        return {name: replace(profile, post_quantum=True) for name, profile in self.profiles.items()}
+
     def profile(self, name: str) -> Profile:
-        """The profile of that name; raises `NotThere`, naming those that there are."""
+        """The profile of that name, as it is granted; raises `NotThere`, naming those that there are."""
         try:
-            return self.profiles[name]
+            return self.granted[name]
         except KeyError:
             raise NotThere(
                 f"the environment {self.environment!r} has no profile {name!r}",
@@ -141,7 +148,7 @@ def decode(data: bytes, source: str) -> Configuration:
     try:
         table = tomllib.loads(data.decode())
         return _decode(table, source)
-    except (ValueError, TypeError, AttributeError, KeyError, WrongUsage) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError, WrongUsage) as error:
         why = error.what if isinstance(error, KeysteadError) else _reason(error)
         raise BadInput(
             f"{source} cannot be read",
@@ -152,6 +159,8 @@ def decode(data: bytes, source: str) -> Configuration:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
 
 

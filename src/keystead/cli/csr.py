@@ -10,7 +10,7 @@ import click
 from keystead.cli import options, say
 from keystead.errors import WrongUsage
 from keystead.machine.clock import system_clock
-from keystead.pki.keys import KeyType, parse_key_type
+from keystead.pki.keys import EXPERIMENTAL, KEY_TYPES, KeyType, parse_key_type
 from keystead.pki.names import HostNames
 from keystead.subscriber.layout import Folder
 from keystead.subscriber.request import request, sans_of
@@ -34,7 +34,7 @@ _CA = "on the CA's machine"
     metavar="HOST",
     help="A DNS name or IP address that a server covers; may be repeated.",
 )
-@click.option("--key-type", metavar="TYPE", help=f"{', '.join(KeyType)}.  [default: p256; the old key's]")
+@click.option("--key-type", metavar="TYPE", help=f"{KEY_TYPES}.  [default: p256; the old key's]")
 @click.option("--renew", "is_renewal", is_flag=True, help="Follow a certificate that is still good.")
 @options.directory
 def csr(
@@ -93,6 +93,8 @@ def _tell(made: MadeRequest, profile: str) -> None:
     if made.renews is not None:
         rows.append(("renews", made.renews.uri))
     say.fields(rows)
+    if made.is_experimental:
+        say.warn(f"{EXPERIMENTAL}; a CA signs it only where its own keys or its ca.toml say so")
     if made.beyond:
         say.warn(
             f"the certificate renewed does not cover {', '.join(made.beyond)}: the CA's operator must grant"

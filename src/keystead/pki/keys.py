@@ -11,13 +11,15 @@ from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from keystead.errors import BadInput, Violation, WrongUsage
 
-PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
-PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+PrivateKey = (
+    ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | mldsa.MLDSA65PrivateKey | rsa.RSAPrivateKey
+)
+PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | mldsa.MLDSA65PublicKey | rsa.RSAPublicKey
 
 SHA2 = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
 
@@ -47,6 +49,22 @@ class KeyType(StrEnum):
     ED25519 = "ed25519"
     RSA3072 = "rsa3072"
     RSA4096 = "rsa4096"
+    ML_DSA_65 = "ml-dsa-65"
+
+    @property
+    def is_experimental(self) -> bool:
+        """Whether it is made only where somebody asks for it by name, and is told so."""
+        return self is KeyType.ML_DSA_65
+
+
+KEY_TYPES: Final = ", ".join(f"{name} (experimental)" if name.is_experimental else name for name in KeyType)
+"""What there is to choose from, in words."""
+
+EXPERIMENTAL: Final = (
+    "ML-DSA-65 (FIPS 204, RFC 9881) is experimental: it holds against quantum computers, and most programs"
+    " cannot read it yet (OpenSSL from 3.5 on can)"
+)
+"""What is said out loud wherever such a key is made or certified."""
 
 
 _GENERATORS: Mapping[KeyType, Callable[[], PrivateKey]] = {
@@ -55,17 +73,21 @@ _GENERATORS: Mapping[KeyType, Callable[[], PrivateKey]] = {
     KeyType.ED25519: ed25519.Ed25519PrivateKey.generate,
     KeyType.RSA3072: lambda: rsa.generate_private_key(65537, 3072),
     KeyType.RSA4096: lambda: rsa.generate_private_key(65537, 4096),
+    KeyType.ML_DSA_65: mldsa.MLDSA65PrivateKey.generate,
 }
+
+
+_BY_NAME: Mapping[str, KeyType] = {key_type.replace("-", ""): key_type for key_type in KeyType}
 
 
 def parse_key_type(text: str) -> KeyType:
     """The key type that ``text`` names (``P-256``, ``rsa-3072``, ``ed25519``); raises `WrongUsage`."""
     try:
-        return KeyType(text.lower().replace("-", ""))
-    except ValueError:
+        return _BY_NAME[text.lower().replace("-", "")]
+    except KeyError:
         raise WrongUsage(
             f"{text!r} is not a key type",
-            mend=f"choose one of {', '.join(KeyType)} (--key-type)",
+            mend=f"choose one of {KEY_TYPES}: --key-type TYPE",
         ) from None
 
 
@@ -82,11 +104,21 @@ def describe(key: PublicKeyTypes) -> str:
         )
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA {key.key_size}"
+    if is_experimental(key):
+        return "ML-DSA-65"
     return type(key).__name__.removesuffix("PublicKey").lstrip("_")
 
 
+def is_experimental(key: PublicKeyTypes) -> bool:
+    """Whether ``key`` is of a type that is certified only where a CA or a profile says so."""
+    return isinstance(key, mldsa.MLDSA65PublicKey)
+
+
 def private_pem(key: PrivateKey) -> bytes:
-    """The key as unencrypted PKCS#8 PEM (RFC 5958): for files of mode 0600 and for sealing."""
+    """The key as unencrypted PKCS#8 PEM (RFC 5958): for files of mode 0600 and for sealing.
+
+    Of ML-DSA it holds the seed alone (RFC 9881, section 6), from which the key is made again.
+    """
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -115,15 +147,23 @@ def load_private_pem(data: bytes, source: str) -> PrivateKey:
     if not isinstance(key, PrivateKey):
         raise BadInput(
             f"{source} holds a key of a type that keystead does not use",
-            mend=f"make one of {', '.join(KeyType)}",
+            mend=f"make one of {KEY_TYPES}",
             code="bad-key",
         )
     return key
 
 
+_HASHLESS = (
+    ed25519.Ed25519PrivateKey,
+    ed25519.Ed25519PublicKey,
+    mldsa.MLDSA65PrivateKey,
+    mldsa.MLDSA65PublicKey,
+)
+
+
 def digest_for(key: PrivateKey | PublicKey) -> SHA2 | None:
-    """The hash that a signature by ``key`` uses; None where the scheme brings its own (RFC 8410)."""
-    if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
+    """The hash that a signature by ``key`` uses; None where it brings its own (RFC 8410, RFC 9881)."""
+    if isinstance(key, _HASHLESS):
         return None
     if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
         return _CURVE_DIGESTS[key.curve.name]
@@ -131,8 +171,8 @@ def digest_for(key: PrivateKey | PublicKey) -> SHA2 | None:
 
 
 def sign(key: PrivateKey, data: bytes) -> bytes:
-    """A signature over ``data``: ECDSA, Ed25519 or RSASSA-PKCS1-v1_5 by the key's type."""
-    if isinstance(key, ed25519.Ed25519PrivateKey):
+    """A signature over ``data``: ECDSA, Ed25519, ML-DSA or RSASSA-PKCS1-v1_5 by the key's type."""
+    if isinstance(key, ed25519.Ed25519PrivateKey | mldsa.MLDSA65PrivateKey):
         return key.sign(data)
     digest = digest_for(key)
     assert digest is not None
@@ -144,7 +184,7 @@ def sign(key: PrivateKey, data: bytes) -> bytes:
 def is_signed_by(key: PublicKey, signature: bytes, data: bytes) -> bool:
     """Whether `sign` with the private half of ``key`` made ``signature`` over ``data``."""
     try:
-        if isinstance(key, ed25519.Ed25519PublicKey):
+        if isinstance(key, ed25519.Ed25519PublicKey | mldsa.MLDSA65PublicKey):
             key.verify(signature, data)
             return True
         digest = digest_for(key)
@@ -170,7 +210,7 @@ def weaknesses(key: PublicKeyTypes) -> tuple[Violation, ...]:
         if key.curve.name in _CURVE_DIGESTS:
             return ()
         return (_weak(f"the curve {key.curve.name} is not accepted"),)
-    if isinstance(key, ed25519.Ed25519PublicKey):
+    if isinstance(key, ed25519.Ed25519PublicKey | mldsa.MLDSA65PublicKey):
         return ()
     return (_weak(f"keys of type {describe(key)} are not accepted"),)
 

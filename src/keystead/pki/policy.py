@@ -25,7 +25,7 @@ from keystead.pki.facts import (
     Wishes,
     wishes_digest,
 )
-from keystead.pki.keys import PublicKey, weaknesses
+from keystead.pki.keys import PublicKey, describe, is_experimental, weaknesses
 from keystead.pki.names import HostNames, Identity, TrustDomain
 from keystead.pki.profiles import PURPOSES, Profile
 
@@ -157,6 +157,14 @@ def _possession(q: _Question) -> Iterator[Violation]:
 
 def _strength(q: _Question) -> Iterator[Violation]:
     yield from weaknesses(q.request.public_key)
+    if is_experimental(q.request.public_key) and not q.profile.post_quantum:
+        yield Violation(
+            "experimental-key",
+            f"the profile {q.profile.name} takes no keys of the experimental type"
+            f" {describe(q.request.public_key)}",
+            "make another: keystead csr NAME --key-type p256;"
+            " or set post-quantum = true in a profile of ca.toml",
+        )
 
 
 def _expectation(q: _Question) -> Iterator[Violation]:

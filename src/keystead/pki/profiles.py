@@ -28,12 +28,17 @@ PURPOSES: Mapping[str, x509.ObjectIdentifier] = {
 LONGEST = timedelta(days=3650)
 """No certificate outlives its root."""
 
-_KEYS = frozenset({"purposes", "lifetime", "max-lifetime", "dns", "ips", "wildcards", "needs-host"})
+_KEYS = frozenset(
+    {"purposes", "lifetime", "max-lifetime", "dns", "ips", "wildcards", "needs-host", "post-quantum"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one kind of leaf certificate may be. ``dns`` and ``ips`` are None where any is granted."""
+    """What one kind of leaf certificate may be. ``dns`` and ``ips`` are None where any is granted.
+
+    ``post_quantum`` lets in keys of the experimental type ML-DSA-65.
+    """
 
     name: str
     purposes: frozenset[x509.ObjectIdentifier]
@@ -43,6 +48,7 @@ class Profile:
     ips: tuple[IPv4Network | IPv6Network, ...] | None
     wildcards: bool
     needs_host: bool
+    post_quantum: bool = False
 
     @property
     def wants_hosts(self) -> bool:
@@ -69,7 +75,7 @@ def parse_profiles(text: str, source: str) -> dict[str, Profile]:
     """The profiles in a TOML document of ``[NAME]`` tables; ``source`` names it in errors (`BadInput`)."""
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError of Python's
         raise BadInput(f"{source} is not TOML", why=str(error), code="bad-config") from None
     return {name: parse_profile(name, table, source) for name, table in tables.items()}
 
@@ -84,7 +90,7 @@ def parse_profile(name: str, table: Any, source: str) -> Profile:
         raise BadInput(
             f"{source}: the profile {name!r} is not valid",
             why=why,
-            mend="use purposes, lifetime, max-lifetime, dns, ips, wildcards, needs-host",
+            mend=f"use {', '.join(sorted(_KEYS))}",
             code="bad-config",
         ) from None
 
@@ -105,6 +111,7 @@ def _parse(name: str, table: Mapping[str, Any]) -> Profile:
         ips=_ips(table.get("ips", "none")),
         wildcards=_flag(table, "wildcards"),
         needs_host=_flag(table, "needs-host"),
+        post_quantum=_flag(table, "post-quantum"),
     )
     if not profile.purposes:
         raise ValueError("it has no purposes")

@@ -10,11 +10,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
-from keystead.errors import AlreadyThere, NotThere
+from keystead.errors import AlreadyThere, BadInput, NotThere
 from keystead.machine.files import write_new
 from keystead.machine.gitignore import is_ignored
 from keystead.machine.oserrors import told
 from keystead.machine.secrets import Passphrase
+from keystead.pki.keys import is_experimental
 from keystead.subscriber.layout import Folder
 from keystead.subscriber.pair import Pair, read_pair
 
@@ -40,8 +41,16 @@ def pair_of(folder: Folder, name: str) -> Pair:
 def as_pkcs12(pair: Pair, passphrase: Passphrase) -> bytes:
     """The pair as PKCS#12 (RFC 7292): PBES2 with AES-256 and PBKDF2 (RFC 8018), MAC by SHA-256.
 
-    The chain goes with it, the root does not: trusting a CA is a decision of its own.
+    The chain goes with it, the root does not: trusting a CA is a decision of its own. Raises `BadInput` for
+    a key that PKCS#12 cannot hold here.
     """
+    if is_experimental(pair.leaf.public_key()):
+        raise BadInput(
+            f"{pair.files.key} cannot be written as PKCS#12",
+            why="what writes it knows no keys of type ML-DSA-65 yet, nor does what would read it",
+            mend=f"write PEM: keystead export {pair.files.name} --pem FILE",
+            code="no-pkcs12",
+        )
     encryption = (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(PBKDF2_ROUNDS)
@@ -50,7 +59,11 @@ def as_pkcs12(pair: Pair, passphrase: Passphrase) -> bytes:
         .build(passphrase.reveal().encode())
     )
     return pkcs12.serialize_key_and_certificates(
-        pair.files.name.encode(), pair.key, pair.leaf, pair.chain[1:], encryption
+        pair.files.name.encode(),
+        pair.key,  # type: ignore[arg-type]  # the one type that it does not take is refused above
+        pair.leaf,
+        pair.chain[1:],
+        encryption,
     )
 
 

@@ -16,7 +16,7 @@ from keystead.machine.files import PUBLIC, read_bounded, write_atomic, write_new
 from keystead.machine.folders import keep_out_of_git
 from keystead.pki import csr
 from keystead.pki.fingerprints import Fingerprint
-from keystead.pki.keys import PrivateKey, describe, private_pem
+from keystead.pki.keys import PrivateKey, describe, is_experimental, private_pem
 from keystead.pki.names import HostNames, Identity
 from keystead.pki.renewal import RenewalProof
 from keystead.subscriber.layout import Files
@@ -34,6 +34,7 @@ class MadeRequest:
     files: Files
     key_path: Path
     key_type: str
+    is_experimental: bool
     fingerprint: Fingerprint
     host_names: HostNames
     renews: Identity | None
@@ -84,6 +85,7 @@ class Sending:
             files=self.files,
             key_path=self.key_path,
             key_type=describe(public_key),
+            is_experimental=is_experimental(public_key),
             fingerprint=Fingerprint.of_key(public_key),
             host_names=content.host_names,
             renews=renewed.identity if renewed else None,

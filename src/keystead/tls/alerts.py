@@ -74,8 +74,8 @@ def alert_of(error: ssl.SSLError) -> Alert | None:
     return ALERTS.get(name)
 
 
-_REASON = re.compile(r"(?:sslv3|tlsv1|tlsv13)_(?:alert_)?([a-z_]+)")
-_SENTENCE = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls) alert ([a-z ]+[a-z])")
+_REASON = re.compile(r"(?:(?:sslv3|tlsv1|tlsv13)_(?:alert_)?|tls_alert_)([a-z_]+)")
+_SENTENCE = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls|tls) alert ([a-z ]+[a-z])")
 
 
 def explain_alert(alert: Alert, attempt: Attempt) -> KeysteadError:

@@ -3,7 +3,8 @@
 Only the folder's anchors count: no store of the system, no environment variable and no proxy has a say.
 Beyond OpenSSL's verification a server must be of one's own trust domain, certified as a server, and not
 revoked; that is checked within the handshake, so that no request's first octet is sent to another one.
-Not here: what is said of a failure (`tls.failures`), and where the material lies (`subscriber.folder`).
+What Python's `ssl` cannot read is `tls.postquantum`'s. Not here: what is said of a failure (`tls.failures`),
+and where the material lies (`subscriber.folder`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from keystead.machine.oserrors import told
 from keystead.pki.certificates import common_name, extended_key_usages, to_pem
 from keystead.pki.chains import VerifiedChain, verify
 from keystead.pki.expiry import when
+from keystead.pki.keys import is_experimental
 from keystead.pki.names import Identity
 from keystead.pki.revocation import next_update
 from keystead.pki.verdicts import FOREIGN_DOMAIN, WRONG_PURPOSE
@@ -68,10 +70,10 @@ class MutualContext(ssl.SSLContext):
     credentials: ClientCredentials
     clock: Clock
 
-    def admit(self, connection: ssl.SSLSocket | ssl.SSLObject) -> VerifiedChain:
+    def admit(self, connection: Any) -> VerifiedChain:
         """The server's chain, of a finished handshake. Raises `Distrusted` where it is none to speak to."""
         own = self.credentials
-        leaf, *above = _verified_chain(connection)
+        leaf, *above = self.chain_of(connection)
         try:
             found = verify(leaf, above, own.anchors, now=self.clock(), crls=own.crls)
         except Distrusted as error:
@@ -92,6 +94,20 @@ class MutualContext(ssl.SSLContext):
                 code=WRONG_PURPOSE.code,
             )
         return found
+
+    def chain_of(self, connection: Any) -> tuple[x509.Certificate, ...]:
+        """The chain that OpenSSL verified, leaf first; before Python 3.13 by a private name."""
+        public = getattr(connection, "get_verified_chain", None)
+        if public is not None:
+            ders = public()
+        else:
+            ders = [found.public_bytes(_DER) for found in connection._sslobj.get_verified_chain()]
+        try:
+            return tuple(x509.load_der_x509_certificate(der) for der in ders)
+        except ValueError as error:
+            raise Distrusted(
+                "the server's certificate cannot be read", why=str(error), code="malformed"
+            ) from None
 
 
 def _of_server(error: Distrusted) -> Distrusted:
@@ -125,6 +141,10 @@ def client_context(credentials: ClientCredentials, clock: Clock) -> MutualContex
 
     Raises `KeysteadError` where certificate and key cannot be loaded.
     """
+    if any(is_experimental(known.public_key()) for known in (*credentials.chain, *credentials.anchors)):
+        from keystead.tls.postquantum import post_quantum_context  # noqa: PLC0415  it stands on this module
+
+        return post_quantum_context(credentials, clock)
     context = MutualContext(ssl.PROTOCOL_TLS_CLIENT)  # demands a chain and checks the host name
     context.credentials = credentials
     context.clock = clock
@@ -136,7 +156,7 @@ def client_context(credentials: ClientCredentials, clock: Clock) -> MutualContex
     context.hostname_checks_common_name = False  # RFC 9525, section 6.3
     context.load_verify_locations(cadata=to_pem(*credentials.anchors).decode("ascii"))
     _present(context, credentials)
-    if credentials.crls is not None and not _stale(credentials, clock):
+    if credentials.crls is not None and not stale_lists(credentials, clock):
         # OpenSSL knows no grace: of a stale list `admit` alone decides.
         with told(credentials.crl_path, "read"):
             context.load_verify_locations(cafile=credentials.crl_path)
@@ -166,48 +186,44 @@ def crl_warnings(credentials: ClientCredentials, clock: Clock) -> tuple[str, ...
     return tuple(
         f"{credentials.crl_path} is out of date since {when(next_update(crl))} and will soon be refused"
         "   (keystead ca crl --out crl.pem, on the CA's machine)"
-        for crl in _stale(credentials, clock)
+        for crl in stale_lists(credentials, clock)
     )
 
 
-def _stale(credentials: ClientCredentials, clock: Clock) -> list[x509.CertificateRevocationList]:
+def stale_lists(credentials: ClientCredentials, clock: Clock) -> tuple[x509.CertificateRevocationList, ...]:
+    """Those of the folder's lists whose successor was due."""
     now = clock()
-    return [crl for crl in credentials.crls or () if next_update(crl) <= now]
+    return tuple(crl for crl in credentials.crls or () if next_update(crl) <= now)
 
 
 def _present(context: ssl.SSLContext, credentials: ClientCredentials) -> None:
     try:
         context.load_cert_chain(credentials.certificate_path, credentials.key_path, _no_passphrase)
     except ssl.SSLError as error:
-        raise BadInput(
-            f"{credentials.certificate_path} and {credentials.key_path} cannot be used",
-            why=f"OpenSSL says: {error.reason or error}",
-            mend=f"look at them: keystead show {credentials.certificate_path}",
-            code="bad-certificate",
-        ) from None
+        raise unusable(credentials, error.reason or str(error)) from None
     except OSError as error:
         with told(credentials.key_path, "read"):
             raise error
 
 
+def unusable(credentials: ClientCredentials, said: str) -> BadInput:
+    """Key and certificate that OpenSSL does not take, with what it ``said``."""
+    return BadInput(
+        f"{credentials.certificate_path} and {credentials.key_path} cannot be used",
+        why=f"OpenSSL says: {said}",
+        mend=f"look at them: keystead show {credentials.certificate_path}",
+        code="bad-certificate",
+    )
+
+
 def _no_passphrase() -> str:
-    raise Unavailable(
+    raise sealed()
+
+
+def sealed() -> Unavailable:
+    """A key that would have to be asked for."""
+    return Unavailable(
         "the key is sealed with a passphrase",
         why="a subscriber's key is read without one",
         mend="make a new key and CSR: keystead csr NAME",
     )
-
-
-def _verified_chain(connection: ssl.SSLSocket | ssl.SSLObject) -> tuple[x509.Certificate, ...]:
-    """The chain that OpenSSL verified, leaf first; before Python 3.13 by a private name."""
-    public: Any = getattr(connection, "get_verified_chain", None)
-    if public is not None:
-        ders = public()
-    else:
-        ders = [found.public_bytes(_DER) for found in cast(Any, connection)._sslobj.get_verified_chain()]
-    try:
-        return tuple(x509.load_der_x509_certificate(der) for der in ders)
-    except ValueError as error:
-        raise Distrusted(
-            "the server's certificate cannot be read", why=str(error), code="malformed"
-        ) from None

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keystead.machine.clock import system_clock
+from keystead.pki.keys import KeyType
 from keystead.subscriber.fileclient.address import ServerAddress
 from keystead.subscriber.fileclient.session import Session, credentials_of, open_session
 from keystead.subscriber.fileserver.app import make_app
@@ -44,6 +46,12 @@ class Running:
             session.first.close()
 
 
+@pytest.fixture(params=[KeyType.P256, KeyType.ML_DSA_65])
+def key_type(request: pytest.FixtureRequest) -> KeyType:
+    """All of it over Python's `ssl`, and over pyOpenSSL, which a post-quantum certificate asks for."""
+    return KeyType(request.param)
+
+
 Run = Callable[..., AbstractContextManager[Running]]
 
 
@@ -56,7 +64,7 @@ def run(folder: Folder, subscribe: Subscribe, tmp_path: Path) -> Run:
     server_crl.write_bytes(folder.crl.read_bytes())
 
     @contextmanager
-    def start(**limits: int) -> Iterator[Running]:
+    def start(**limits: Any) -> Iterator[Running]:
         material = open_material(folder.path, "web", server_crl)
         store = open_store(tmp_path / "uploads", material.material.trust_domain)
         app = make_app(store, UploadLimits(**{"spare": 0, **limits}))

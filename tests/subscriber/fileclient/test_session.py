@@ -16,6 +16,7 @@ import pytest
 
 from keystead.errors import KeysteadError
 from keystead.pki.certificates import load_certificate
+from keystead.pki.keys import KeyType
 from keystead.subscriber.fileclient.address import ServerAddress
 from keystead.subscriber.fileclient.fetching import list_files
 from keystead.subscriber.layout import Folder
@@ -142,6 +143,7 @@ def test_a_server_that_the_newer_list_revokes_gets_nothing(
     assert refusal(server).code == "revoked"
 
 
+@pytest.mark.parametrize("key_type", [KeyType.P256], indirect=True)  # this server is Python's own
 def test_a_server_without_mutual_tls_is_recognised(run: Run, folder: Folder, tmp_path: Path) -> None:
     web = folder.files("web")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -18,7 +18,7 @@ from keystead.custody.vault import Sealing, sealing_of
 from keystead.errors import AlreadyThere, WrongUsage
 from keystead.pki.expiry import when
 from keystead.pki.fingerprints import Fingerprint
-from keystead.pki.keys import KeyType, parse_key_type
+from keystead.pki.keys import EXPERIMENTAL, KEY_TYPES, KeyType, parse_key_type
 from keystead.pki.names import TrustDomain, slug
 
 DEFAULT_ORGANIZATION = "keystead"
@@ -37,7 +37,7 @@ _SEALINGS = {
     "--trust-domain", metavar="D", help="What follows ENV in the trust domain.  [default: made of --org]"
 )
 @click.option("--public-url", metavar="URL", help="Where CRLs will be served (http); certificates name it.")
-@click.option("--key-type", metavar="T", help=f"One of {', '.join(KeyType)}.  [default: p256]")
+@click.option("--key-type", metavar="T", help=f"One of {KEY_TYPES}.  [default: p256]")
 @click.option("--no-passphrase", is_flag=True, help="Leave the CA keys unsealed: environment dev only.")
 @options.passphrase_file
 def init(
@@ -73,6 +73,8 @@ def init(
     _describe(charter)
     if warning:
         warn(warning)
+    if config.key_type.is_experimental:
+        warn(f"{EXPERIMENTAL}: for trials, with keystead on every side")
     if no_passphrase:
         warn(f"the CA keys lie UNSEALED in {charter.folder}: for tests on this machine, never for more")
     _what_next(place, charter)

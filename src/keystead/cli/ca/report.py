@@ -7,12 +7,15 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from cryptography import x509
+
 from keystead.ca.authority.model import Outcome, Rejected, Repeated, Signed
 from keystead.ca.handout import Clerk, HandedOut, Parcel
 from keystead.cli.ca.group import Place
 from keystead.cli.say import done, fail, fields, next_steps, note, say, table, warn
 from keystead.pki.expiry import when
 from keystead.pki.fingerprints import Fingerprint
+from keystead.pki.keys import EXPERIMENTAL, is_experimental
 
 FEW = 20
 """Up to this many outcomes are listed one by one."""
@@ -89,6 +92,7 @@ class Report:
         )
         if isinstance(answer, Signed):
             _tell_differences(answer)
+        self._warn_of_experiments()
         if handed.certificate is None:
             note(
                 f"{handed.bundle.removesuffix('.pem')}.crt is left as it is: a renewal waits there, and"
@@ -114,6 +118,7 @@ class Report:
                     for answer, _ in self._answered
                 ],
             )
+        self._warn_of_experiments()
         for rejected in self._rejected:
             fail(rejected.error)
             note(f"    in: {rejected.source}")
@@ -127,6 +132,13 @@ class Report:
         else:
             say(f"Nothing was signed. What there is: {self._place.command('list')}")
         return 1 if self._rejected else 0
+
+    def _warn_of_experiments(self) -> None:
+        certificates = (
+            x509.load_der_x509_certificate(answer.certificate.der) for answer, _ in self._answered
+        )
+        if any(is_experimental(certificate.public_key()) for certificate in certificates):
+            warn(EXPERIMENTAL)
 
 
 def _until(answer: Signed | Repeated) -> str:

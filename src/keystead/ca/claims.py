@@ -6,6 +6,7 @@ is plain sqlite3. Not here: certificates and identities, which each environment'
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,11 +22,12 @@ COMPROMISED: Final = "(compromised)"
 """Holds a key that is barred for ever; no environment can have this name."""
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS keys (fingerprint TEXT PRIMARY KEY, holder TEXT NOT NULL) WITHOUT ROWID"
-_CLAIM = "INSERT INTO keys (fingerprint, holder) VALUES (?, ?) ON CONFLICT DO NOTHING"
+# However many keys there are, they are one parameter: a JSON array.
+_CLAIM = "INSERT INTO keys SELECT value, :holder FROM json_each(:keys) WHERE true ON CONFLICT DO NOTHING"
+_HOLDERS = "SELECT fingerprint, holder FROM keys WHERE fingerprint IN (SELECT value FROM json_each(:keys))"
 _BAR = (
     "INSERT INTO keys (fingerprint, holder) VALUES (?, ?) ON CONFLICT DO UPDATE SET holder = excluded.holder"
 )
-_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Claims:
         """
         wanted = tuple(fingerprints)
         with self._writing():
-            self._connection.executemany(_CLAIM, [(fingerprint, environment) for fingerprint in wanted])
+            self._connection.execute(_CLAIM, {"keys": json.dumps(wanted), "holder": environment})
             return self._lookup(wanted)
 
     def mark_compromised(self, fingerprints: Iterable[str]) -> None:
@@ -67,13 +69,7 @@ class Claims:
                 yield fingerprint
 
     def _lookup(self, fingerprints: tuple[str, ...]) -> dict[str, str]:
-        held: dict[str, str] = {}
-        for start in range(0, len(fingerprints), _CHUNK):
-            chunk = fingerprints[start : start + _CHUNK]
-            places = ",".join("?" * len(chunk))
-            query = f"SELECT fingerprint, holder FROM keys WHERE fingerprint IN ({places})"  # noqa: S608 - only ?s
-            held.update(self._connection.execute(query, chunk))
-        return held
+        return dict(self._connection.execute(_HOLDERS, {"keys": json.dumps(fingerprints)}))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

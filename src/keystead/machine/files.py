@@ -23,6 +23,8 @@ PRIVATE_FOLDER = 0o700
 
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 _SYNCED_ONE_BY_ONE = 32
+_PIECE = 64 * 1024
+_READ = os.O_RDONLY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 _KNOWS_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
@@ -33,8 +35,15 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
     Pipes are read too, so that ``<(command)`` can stand for a file.
     """
-    with told(path, "read"), path.open("rb", buffering=0) as file:
-        return _read(file.fileno(), path, limit)
+    # Told without the context manager, and opened without a file object: thousands are read in a batch.
+    try:
+        descriptor = os.open(path, _READ)
+        try:
+            return _read(descriptor, path, limit)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise explain(error, path, "read") from error
 
 
 def read_private(path: Path, limit: int) -> bytes:
@@ -80,7 +89,7 @@ def _check_mode(status: os.stat_result, path: Path) -> None:
 def _read(descriptor: int, path: Path, limit: int) -> bytes:
     data = bytearray()
     while len(data) <= limit:
-        piece = os.read(descriptor, limit + 1 - len(data))
+        piece = os.read(descriptor, min(limit + 1 - len(data), _PIECE))
         if not piece:
             return bytes(data)
         data += piece

@@ -34,7 +34,7 @@ class Fork:
         self._begun: deque[Future[Any]] = deque()
 
     def ask(self, verb: str, *arguments: Any) -> Promise[Any]:
-        """Begin ``object.verb(*arguments)``; what crosses is pickled. `Unavailable` where the process is dead."""
+        """Begin ``object.verb(*arguments)``; what crosses is pickled. `Unavailable` where it is dead."""
         future: Future[Any] = Future()
         with _told():
             self._pipe.send((verb, arguments))

@@ -96,7 +96,7 @@ def test_everything_asked_by_key_is_found_by_an_index(inventory: Inventory) -> N
         asked = [found for found in statements if found[0].startswith(("SELECT", "WITH"))]
         plans = [tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all() for text, values in asked]
     steps = [row[3] for plan in plans for row in plan]
-    assert len(plans) == 8
+    assert len(plans) == 7
     assert not [step for step in steps if step.startswith("SCAN") and step != "SCAN line"]
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import NoResultFound
 
 from keystead.ca.audit.entry import CLOCK_ACCEPTED, Entry
+from keystead.ca.inventory.bulk import insert_rows
 from keystead.ca.inventory.schema import audit, audit_tree
 from keystead.errors import KeysteadError, Unavailable
 from keystead.pki.expiry import CLOCK_TOLERANCE, when
@@ -60,14 +61,12 @@ def append(tx: Connection, entries: Sequence[Entry]) -> None:
     frontier, newest = _tree(tx)
     texts = [entry.canonical() for entry in entries]
     leaves = [leaf_hash(text.encode()) for text in texts]
-    rows = [
-        {"seq": seq, "at": entry.when, "entry": text, "leaf": leaf}
-        for seq, (entry, text, leaf) in enumerate(zip(entries, texts, leaves, strict=True), frontier.size)
-    ]
+    numbers = range(frontier.size, frontier.size + len(entries))
+    times = (entry.when for entry in entries)
     for entry in entries:
         newest = _newer(newest, entry)
     grown = frontier.append(leaves)
-    tx.execute(insert(audit), rows)
+    insert_rows(tx, audit, zip(numbers, times, texts, leaves, strict=True))
     tx.execute(update(audit_tree).values(size=grown.size, newest_at=newest, frontier=grown.packed))
 
 

@@ -25,7 +25,7 @@ SUPERSEDED = "superseded"
 
 
 def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> Promise[list[Outcome]]:
-    """Claim the keys of ``granted`` and begin to sign; once signed, all are recorded: each outcome at its place.
+    """Claim the keys of ``granted``, begin to sign; once signed, all are recorded. Outcomes at their places.
 
     `Unavailable` where the issuing CA has expired. The promise raises `writes.Conflict`, and records nothing,
     where the facts of one have changed since they were read. The keys stay claimed then: their requests were

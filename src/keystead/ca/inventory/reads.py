@@ -6,11 +6,12 @@ Not here: pages of a list (`listing`). Each function takes a transaction of `Inv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, select, union_all
+from sqlalchemy import ColumnElement, Connection, Row, Select, select, union_all
 
+from keystead.ca.inventory.bulk import among
 from keystead.ca.inventory.rows import (
     Certificate,
     Crl,
@@ -30,12 +31,8 @@ from keystead.ca.inventory.schema import (
     revocations,
 )
 
-K = TypeVar("K", bound=Hashable)
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
-
-CHUNK = 500
-"""Keys in one statement: far below what databases take, far above what a round trip costs."""
 
 _COLUMNS = [column for column in certificates.c if column is not certificates.c.seq]
 
@@ -46,10 +43,14 @@ RECORDED = select(*_COLUMNS, revocations.c.revoked_at, revocations.c.reason).out
 
 
 def facts(tx: Connection, questions: Sequence[Question]) -> tuple[Facts, ...]:
-    """What is known about each of ``questions``, in their order; a handful of statements for hundreds."""
+    """What is known about each of ``questions``, in their order; a handful of statements for thousands."""
     live = live_rows(tx, {(q.profile, q.name) for q in questions})
-    recorded = _newest(tx, certificates.c.csr_fingerprint, {q.csr_fingerprint for q in questions})
-    of_key = _newest(tx, certificates.c.key_fingerprint, {q.key_fingerprint for q in questions})
+    of_key: dict[str, Recorded] = {}
+    recorded: dict[str, Recorded] = {}
+    for found in _of_keys(tx, {q.key_fingerprint for q in questions}):
+        # One after the other: the newest stays. A CSR holds its key, so the key's have the CSR's among them.
+        of_key[found.certificate.key_fingerprint] = found
+        recorded[found.certificate.csr_fingerprint or ""] = found
     old = {q.renews for q in questions if q.renews is not None}
     renewed = {r.certificate.serial: r for r in certificates_by_serial(tx, old)}
     return tuple(
@@ -66,27 +67,26 @@ def facts(tx: Connection, questions: Sequence[Question]) -> tuple[Facts, ...]:
 def live_rows(tx: Connection, keys: Iterable[IdentityKey]) -> dict[IdentityKey, Live]:
     """The rows of those identities that have one, locked to the end of a writing transaction."""
     wanted = frozenset(keys)
-    found = (Live(*row) for row in _chunked(tx, wanted, lambda chunk: _locking(_either(chunk))))
-    return {live.identity: live for live in found if live.identity in wanted}
-
-
-def _either(keys: Sequence[IdentityKey]) -> AnySelect:
     # Of every profile every name: a few rows too many. By pairs SQLite would read the whole table.
-    profiles, names = {profile for profile, _ in keys}, {name for _, name in keys}
-    return select(identities).where(identities.c.profile.in_(profiles), identities.c.name.in_(names))
+    profiles, names = {profile for profile, _ in wanted}, {name for _, name in wanted}
+    either = among(identities.c.profile, profiles) & among(identities.c.name, names)
+    found = (Live(*row) for row in tx.execute(_locking(select(identities).where(either))))
+    return {live.identity: live for live in found if live.identity in wanted}
 
 
 def live_rows_by_key(tx: Connection, fingerprints: Iterable[str]) -> dict[str, Live]:
     """The identity that each of these keys is live for, where there is one; locked likewise."""
-    column = identities.c.key_fingerprint
-    rows = _chunked(tx, fingerprints, lambda chunk: _locking(select(identities).where(column.in_(chunk))))
+    condition = among(identities.c.key_fingerprint, fingerprints)
+    rows = tx.execute(_locking(select(identities).where(condition)))
     return {row.key_fingerprint: Live(*row) for row in rows}
 
 
 def renewal_keys(tx: Connection, serials: Iterable[str]) -> dict[str, str]:
     """Of those serials that were renewed: the key that did it."""
-    column = renewals.c.old_serial
-    rows = _chunked(tx, serials, lambda chunk: _locking(select(renewals).where(column.in_(chunk))))
+    wanted = list(serials)
+    if not wanted:  # as nearly always
+        return {}
+    rows = tx.execute(_locking(select(renewals).where(among(renewals.c.old_serial, wanted))))
     return {row.old_serial: row.key_fingerprint for row in rows}
 
 
@@ -102,8 +102,10 @@ def certificate(tx: Connection, serial: str) -> Recorded | None:
 
 def certificates_by_serial(tx: Connection, serials: Iterable[str]) -> tuple[Recorded, ...]:
     """Those of the certificates that exist, in no order."""
-    rows = _chunked(tx, serials, lambda chunk: RECORDED.where(certificates.c.serial.in_(chunk)))
-    return tuple(map(recorded_of, rows))
+    wanted = list(serials)
+    if not wanted:  # as nearly always, where a batch asks what is renewed
+        return ()
+    return tuple(map(recorded_of, tx.execute(RECORDED.where(among(certificates.c.serial, wanted)))))
 
 
 def certificates_of_key(tx: Connection, fingerprint: str) -> tuple[Recorded, ...]:
@@ -163,15 +165,6 @@ def recorded_of(row: AnyRow) -> Recorded:
     return Recorded(certificate, Revocation(certificate.serial, revoked_at, reason))
 
 
-def _newest(tx: Connection, column: Column[str], values: Iterable[str]) -> dict[str, Recorded]:
-    rows = _chunked(tx, values, lambda chunk: RECORDED.where(column.in_(chunk)).order_by(certificates.c.seq))
-    # One after the other: the newest stays.
-    return {row._mapping[column]: recorded_of(row) for row in rows}
-
-
-def _chunked(
-    tx: Connection, keys: Iterable[K], statement: Callable[[Sequence[K]], AnySelect]
-) -> Iterator[AnyRow]:
-    wanted = list(set(keys))
-    for start in range(0, len(wanted), CHUNK):
-        yield from tx.execute(statement(wanted[start : start + CHUNK]))
+def _of_keys(tx: Connection, fingerprints: Iterable[str]) -> Iterator[Recorded]:
+    condition = among(certificates.c.key_fingerprint, fingerprints)
+    return map(recorded_of, tx.execute(RECORDED.where(condition).order_by(certificates.c.seq)))

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, insert, update
 from sqlalchemy.exc import IntegrityError
 
+from keystead.ca.inventory.bulk import insert_rows
 from keystead.ca.inventory.reads import (
     certificates_by_serial,
     certificates_of_identity,
@@ -81,10 +83,10 @@ def record(tx: Connection, issues: Sequence[Issue]) -> None:
         for new in (issue.certificate for issue in leaves)
     }
     try:
-        _insert(tx, certificates, [_columns(issue.certificate) for issue in issues])
+        insert_rows(tx, certificates, (_CERTIFICATE(issue.certificate) for issue in issues), skip=1)
         # What held one of these keys without being in the way has expired.
-        _delete_live(tx, {*now_live, *(row.identity for row in held.values())})
-        _insert(tx, identities, [_columns(row) for row in now_live.values()])
+        _delete_live(tx, {row.identity for row in (*before.values(), *held.values())})
+        insert_rows(tx, identities, map(_LIVE, now_live.values()))
         _note_renewals(tx, [issue.certificate for issue in leaves])
     except IntegrityError as error:
         raise Conflict(issue.certificate.serial for issue in issues) from error
@@ -208,6 +210,10 @@ def _delete_live(tx: Connection, keys: Iterable[tuple[str, str]]) -> None:
     rows = [{"of_profile": profile, "of_name": name} for profile, name in keys]
     if rows:
         tx.execute(_DELETE_LIVE, rows)
+
+
+_CERTIFICATE = attrgetter(*(field.name for field in fields(Certificate)))
+_LIVE = attrgetter(*(field.name for field in fields(Live)))
 
 
 def _insert(tx: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -136,7 +136,7 @@ def test_a_sealed_ca_with_passphrases_from_its_backup_to_its_return(
     wrong = elsewhere.refused("ca", "restore", archive.name, "--without-crl", *sealed, *lock[:1], sealed[1])
     assert f"the passphrase does not open {archive.name}" in wrong.err
     wrong = elsewhere.refused("ca", "restore", archive.name, "--without-crl", *lock, *sealed[:1], lock[1])
-    assert "passphrase does not open" in wrong.err
+    assert f"the passphrase does not open {archive.name}/issuing.key.age" in wrong.err
     assert not list(elsewhere.folder.glob(".keystead/*prod*"))
     back = elsewhere.ok("ca", "restore", archive.name, "--without-crl", *lock, *sealed)
     assert "NOT KNOWN (--without-crl)" in back.out

@@ -81,7 +81,11 @@ def open_issuers(charter: Charter, stems: Sequence[str], secrets: Secrets, sourc
     for stem in stems:
         check_sealing(charter.environment, sealed=not (charter.folder / f"{stem}.key").exists())
     called = f"the CA keys of {charter.environment}"
-    keys = open_keys(charter.folder, stems, secrets, called=called)
+    try:
+        keys = open_keys(charter.folder, stems, secrets, called=called)
+    except BadInput as error:  # the folder is not one that a person knows
+        what = error.what.replace(str(charter.folder), source)
+        raise BadInput(what, why=error.why, mend=error.mend, code=error.code) from None
     certificates = {ISSUING: charter.issuing, ROOT: charter.root}
     issuers = [
         Issuer(certificates[stem], key, charter.authorship) for stem, key in zip(stems, keys, strict=True)

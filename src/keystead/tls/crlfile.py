@@ -45,7 +45,7 @@ class CrlFile:
             return {bytes.fromhex(issuer): int(number) for issuer, number in members.items()}
         except NotThere:
             return {}
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
             raise BadInput(
                 f"{self.numbers_path} cannot be read",
                 why="it remembers the newest revocation lists, so that an older one is noticed",

@@ -56,16 +56,34 @@ class State:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """What `to_json` wrote; raises `ValueError`, `LookupError` or `TypeError` for anything else."""
-        members = json.loads(data)
-        kept = members["kept"]
+        """What `to_json` wrote; raises `BadInput`, `ValueError`, `LookupError` or `TypeError` otherwise."""
+        try:
+            members = json.loads(data)
+        except RecursionError:
+            raise ValueError from None
+        kept, floor = members["kept"], members["floor"]
+        length = _octets(members["length"], 2**63)
+        metadata = Metadata.parse(_text(members["metadata"]))
+        metadata.file_name()
         return cls(
-            members["length"],
-            Metadata.parse(members["metadata"]),
+            length,
+            metadata,
             tuple(map(bytes.fromhex, members["digests"])),
-            members["floor"],
+            _octets(floor, length) if floor is not None else None,
             bytes.fromhex(kept) if kept is not None else None,
         )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _octets(value: object, most: int) -> int:
+    if not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError
+    return value
 
 
 @dataclass(frozen=True, slots=True)

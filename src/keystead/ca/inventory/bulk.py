@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeDecorator
 
 def among(column: Column[str], values: Iterable[str]) -> ColumnElement[bool]:
     """Whether ``column`` is one of ``values``: however many, they are one parameter, a JSON array."""
-    listed = func.json_each(json.dumps(list(values))).table_valued("value")
+    listed = func.json_each(json.dumps(list(values))).table_valued("value", name="asked")
     return column.in_(select(listed.c.value))
 
 

@@ -48,6 +48,11 @@ def csrs(folder: str, *names: str) -> Step:
     return lambda machine: write_csrs(machine.folder / folder, names)
 
 
+def forget(folder: str) -> Step:
+    """A step that removes a folder."""
+    return lambda machine: shutil.rmtree(machine.folder / folder)
+
+
 def take_back(machine: Machine) -> None:
     """A step: the inventory becomes one of the first schema."""
     take_back_to_the_first_schema(machine.folder / "home" / "dev" / "inventory.db")
@@ -63,8 +68,7 @@ def make_identity(machine: Machine) -> None:
 def lose(machine: Machine) -> None:
     """A step: the CA's home is gone, but for the list that its servers have."""
     shutil.copy(machine.folder / "home/dev/crl.pem", machine.folder / "published.pem")
-    for gone in ("home", "late"):
-        shutil.rmtree(machine.folder / gone)
+    shutil.rmtree(machine.folder / "home")
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ WORKS = {
     "migrate": Work(
         ("ca", "list", "--home", "home"),
         (
-            *(*RENEWED, csrs("inbox", *MANY_NAMES), run(*sign("inbox"))),
+            *(*RENEWED, csrs("inbox", *MANY_NAMES), run(*sign("inbox")), forget("inbox")),
             *(run(*revoke("n7", "superseded")), take_back),
         ),
     ),
@@ -123,7 +127,8 @@ WORKS = {
         RESTORE,
         (
             *(*RENEWED_TO_BE_KEPT, run(*BACKUP), run(*revoke("alice", "superseded"))),
-            *(csrs("late", "late"), run(*sign("late")), run(*revoke("late", "superseded")), lose),
+            *(csrs("late", "late"), run(*sign("late")), run(*revoke("late", "superseded"))),
+            *(forget("late"), lose),
         ),
         is_refused_twice=True,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ class Proxy:
     up: int = 0
     down: int = 0
     connections: int = 0
+    pause: float = 0.0
     _open: list[socket.socket] = field(default_factory=list)
 
     def cut(self) -> None:
@@ -30,14 +32,16 @@ class Proxy:
 
 
 @contextmanager
-def proxying(port: int, *, up: Sequence[int] = (), down: Sequence[int] = ()) -> Iterator[Proxy]:
+def proxying(
+    port: int, *, up: Sequence[int] = (), down: Sequence[int] = (), pause: float = 0.0
+) -> Iterator[Proxy]:
     """A proxy to ``port`` of this machine.
 
     Its first connections are reset after so many octets ``up`` to the server or ``down`` from it, one number
-    a connection; later ones are left alone.
+    a connection; later ones are left alone. It waits ``pause`` seconds after each 64 KiB.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        proxy = Proxy(listener.getsockname()[1])
+        proxy = Proxy(listener.getsockname()[1], pause=pause)
         acceptor = threading.Thread(target=_accept, args=(proxy, listener, port, list(up), list(down)))
         acceptor.start()
         try:
@@ -71,16 +75,18 @@ def _pass_on(
     proxy: Proxy, source: socket.socket, target: socket.socket, budget: int | None, name: str
 ) -> None:
     passed = 0
-    with suppress(OSError):
+    try:
         while block := source.recv(_BLOCK):
             target.sendall(block)
             passed += len(block)
             setattr(proxy, name, getattr(proxy, name) + len(block))
+            time.sleep(proxy.pause)
             if budget is not None and passed >= budget:
-                _reset(source)
-                _reset(target)
-                return
+                raise ConnectionResetError
         target.shutdown(socket.SHUT_WR)
+    except OSError:
+        _reset(source)
+        _reset(target)
 
 
 def _reset(connection: socket.socket) -> None:

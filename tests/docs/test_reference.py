@@ -9,6 +9,7 @@ import pytest
 
 from docs.generate_commands import PAGE, page
 from keystead.cli.commands import cli
+from keystead.pki.expiry import parse_lifetime
 from keystead.pki.profiles import Profile, parse_profiles
 from keystead.subscriber.fileserver.answers import _STATUS
 from keystead.subscriber.fileserver.limits import UploadLimits
@@ -21,7 +22,7 @@ from tests.docs.pages import DOCS, ROOT, rows_of, text_of
 REFERENCE = DOCS / "reference"
 SOURCE = ROOT / "src" / "keystead"
 
-_UNITS = {"": 1, "s": 1, "KiB": 1 << 10, "GiB": 1 << 30}
+_UNITS = {"": 1, "s": 1, "day": 86_400, "KiB": 1 << 10, "GiB": 1 << 30}
 
 LIMITS: dict[str, float | None] = {
     "--max-head": Limits().head,
@@ -34,6 +35,7 @@ LIMITS: dict[str, float | None] = {
     "--max-file": UploadLimits().file,
     "--quota": UploadLimits().quota,
     "--keep-free": UploadLimits().spare,
+    "--upload-expiry": UploadLimits().expiry.total_seconds(),
 }
 
 
@@ -67,6 +69,7 @@ def test_the_options_of_the_limits_are_those_of_serve() -> None:
     assert serve is not None
     values = serve.make_context("serve", []).params
     defaults = {opt: values[str(parameter.name)] for parameter in serve.params for opt in parameter.opts}
+    defaults["--upload-expiry"] = parse_lifetime(defaults["--upload-expiry"]).total_seconds()
     assert {option: defaults[option] for option in LIMITS} == LIMITS
 
 

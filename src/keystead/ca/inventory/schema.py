@@ -111,8 +111,8 @@ certificates = Table(
 Index("certificates_issued", certificates.c.issued_at, certificates.c.serial, certificates.c.profile)
 Index("certificates_ending", certificates.c.not_after, certificates.c.serial, certificates.c.profile)
 Index("certificates_identity", certificates.c.name, certificates.c.profile)
+# The certificates of a CSR too are found by this one: it holds the key.
 Index("certificates_key", certificates.c.key_fingerprint)
-Index("certificates_csr", certificates.c.csr_fingerprint)
 Index(
     "certificates_renews",
     certificates.c.renews,

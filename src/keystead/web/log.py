@@ -101,7 +101,7 @@ class ServerLog:
         """Something that goes on working and should be seen to."""
         with self._turn:
             if self._is_new(str(error)):
-                self._write("warning", code=error.code, what=error.what, why=error.why, mend=error.mend)
+                self._write("warning", **_parts(error))
 
     def started(self, addresses: Iterable[Address], **values: Any) -> None:
         """Connections are accepted."""
@@ -111,8 +111,15 @@ class ServerLog:
         """The end, at which ``cut`` requests had not finished."""
         self.event("stopped", cut=cut)
 
+    def worker_ended(
+        self, worker: int, how: str, error: KeysteadError | None, *, again_in_seconds: float
+    ) -> None:
+        """A worker has ended unasked; ``error`` is why, where it could say so."""
+        parts = _parts(error) if error is not None else {}
+        self._write("worker-ended", worker=worker, how=how, again_in_seconds=again_in_seconds, **parts)
+
     def event(self, event: str, **values: Any) -> None:
-        """Anything else: a swap, a worker that ended."""
+        """Anything else: a swap, a worker that serves."""
         self._write(event, **values)
 
     def failure(self, what: str, error: BaseException | None) -> None:
@@ -123,6 +130,10 @@ class ServerLog:
     def _write(self, event: str, **values: Any) -> None:
         with contextlib.suppress(OSError, ValueError):  # a closed pipe, a closed file
             self._log.msg(event, **values)
+
+
+def _parts(error: KeysteadError) -> dict[str, str]:
+    return {"code": error.code, "what": error.what, "why": error.why, "mend": error.mend}
 
 
 class LogHandler(logging.Handler):

@@ -153,33 +153,29 @@ class Supervisor:
         pause = _FIRST_PAUSE
         while True:
             begun = loop.time()
-            how = await self._run_to_its_end(worker)
+            how, error = await self._run_to_its_end(worker)
             self._memory.clear(worker)
             if self._stop.is_set():
                 return
             if loop.time() - begun > _STEADY_SECONDS:
                 pause = _FIRST_PAUSE
-            self._log.event("worker-ended", worker=worker + 1, how=how, again_in_seconds=pause)
+            self._log.worker_ended(worker + 1, how, error, again_in_seconds=pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
             if self._stop.is_set():
                 return
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _run_to_its_end(self, worker: int) -> str:
-        """Wait for the end of the worker, which is started unless it runs: how it came, in words."""
+    async def _run_to_its_end(self, worker: int) -> tuple[str, KeysteadError | None]:
+        """Wait for the end of the worker, which is started unless it runs: how it came, and why, if told."""
         try:
             process = self._running.get(worker) or await self._start(worker)
         except KeysteadError as error:
-            if not self._stop.is_set():
-                self._log.warning(error)
-            return "could not start"
+            return "could not start", error
         how = await process.wait_until_ended()
         del self._running[worker]
         self._cut += process.cut
-        if process.error is not None:
-            self._log.warning(process.error)
-        return how
+        return how, process.error
 
     async def _kill_all(self) -> None:
         for process in self._running.values():

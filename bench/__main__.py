@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import handshakes, revocation, signing, startup, uploads, workers
+from bench import handshakes, postquantum, revocation, signing, startup, uploads, workers
 from bench.machine import OPENSSL_HEADERS, missing, record_head
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -45,6 +45,11 @@ RACES = {
         ("nginx", "gcc", OPENSSL_HEADERS),
         lambda place: workers.race(place, 4_000, 5),
         lambda place: workers.race(place, 800, 3),
+    ),
+    "postquantum": Entry(
+        (),
+        lambda place: postquantum.race(place, 1_000, 1_000, 5),
+        lambda place: postquantum.race(place, 100, 100, 2),
     ),
     "uploads": Entry(
         ("nginx", "curl", "sync", "sha256sum"),

@@ -159,12 +159,12 @@ def serve(
     """
     places = [parse_listen(text) for text in listen]
     service = Service(
-        folder,
-        name,
-        crl,
-        uploads or folder / "uploads",
-        UploadLimits(max_file, quota, keep_free, parse_lifetime(upload_expiry)),
-        application,
+        folder=folder,
+        name=name,
+        crl=crl,
+        uploads=uploads or folder / "uploads",
+        upload_limits=UploadLimits(max_file, quota, keep_free, parse_lifetime(upload_expiry)),
+        application=application,
         tls_1_2=min_tls == "1.2",
     )
     found = service.material()
@@ -180,7 +180,8 @@ def serve(
     _warn_of_end(found.material)
     _warn_of_names(found, [host for host, _ in places])
 
-    tell = partial(_tell, found, [host for host, _ in places], service.what)
+    what = service.what + (f", from {workers} workers," if workers > 1 else "")
+    tell = partial(_tell, found, [host for host, _ in places], what)
     with ExitStack() as stack:
         stream = sys.stderr
         if log is not None:

@@ -35,6 +35,7 @@ def main() -> None:
     """Serve until told to stop."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # as the command line does
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it may write to the terminal of its supervisor's group
     channel = socket.socket(fileno=int(sys.argv[1]))
     try:
         order = receive_order(channel)

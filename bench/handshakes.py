@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.lists import ENTRIES, growing_lists
 from bench.measure import Race, Sample, process_cpu, run
 from bench.stage import (
     KEYSTEAD,
@@ -21,10 +22,19 @@ from bench.stage import (
 
 
 def race(place: Path, connections: int, rounds: int) -> str:
-    """The race, as Markdown."""
+    """Both races, as Markdown."""
     stage = build_stage(place)
     revoke_mallory(stage)
     load = build_load_generator(stage)
+    title = f"{connections:,} new mutual TLS 1.3 connections, one GET of 1 KiB each"
+    usual = _race(stage, load, title, connections, rounds)
+    (stage.folder("server") / "crl.pem").write_bytes(next(growing_lists(stage, ENTRIES, 1)))
+    fewer = max(100, connections // 5)
+    title = f"{fewer:,} of them, where the issuing CA's revocation list has {ENTRIES:,} entries"
+    return f"{usual}\n{_race(stage, load, title, fewer, rounds)}"
+
+
+def _race(stage: Stage, load: LoadGenerator, title: str, connections: int, rounds: int) -> str:
     with ExitStack() as stack:
         servers = {
             "nginx": stack.enter_context(nginx_serving(stage)),
@@ -32,7 +42,6 @@ def race(place: Path, connections: int, rounds: int) -> str:
         }
         answers = {name: warm_up(load, server) for name, server in servers.items()}
         contestants = {name: partial(_connect, load, at, connections) for name, at in servers.items()}
-        title = f"{connections:,} new mutual TLS 1.3 connections, one GET of 1 KiB each"
         report = Race(title, "connections", connections, contestants).run(rounds).report()
     octets = ", ".join(f"{name} {answer['octets']}" for name, answer in answers.items())
     groups = sorted({answer["group"] for answer in answers.values()})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import ssl
 import subprocess
 import threading
@@ -12,11 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.lists import growing_lists
 from bench.measure import run
 from bench.stage import (
     CONNECTION_FILE,
@@ -29,9 +28,7 @@ from bench.stage import (
     build_stage,
     keystead_serving,
 )
-from keystead.pki.certificates import load_certificates
-from keystead.pki.keys import load_private_pem
-from keystead.pki.revocation import Revocation, build_crl, crl_to_pem, load_crls
+from keystead.pki.revocation import load_crls
 
 _GET = f"/files/{CONNECTION_FILE}"
 _STREAM_SECONDS = 5.0
@@ -55,7 +52,7 @@ def race(place: Path, entries: int, rounds: int) -> str:
 def _pauses(stage: Stage, load: LoadGenerator, server: Server, entries: int, rounds: int) -> str:
     quiet: list[Any] = []
     swapped: list[Any] = []
-    for lists in _growing_lists(stage, entries, rounds):
+    for lists in growing_lists(stage, entries, rounds):
         quiet.append(load.stream(server, _STREAM_SECONDS))
         swapped.append(_stream_over_swap(stage, load, server, lists))
     lines = [
@@ -76,26 +73,6 @@ def _pauses(stage: Stage, load: LoadGenerator, server: Server, entries: int, rou
     for name, streams in (("quiet", quiet), ("with a swap", swapped)):
         lines.append(f"- {name}: " + ", ".join(f"{stream['longest_ms']:.1f}" for stream in streams))
     return "\n".join([*lines, ""])
-
-
-def _growing_lists(stage: Stage, entries: int, rounds: int) -> Iterator[bytes]:
-    """So many crl.pem, each with the next number: the issuing CA's with ``entries`` entries, the root's."""
-    home, now = stage.home / "dev", datetime.now(UTC)
-    issuing = load_certificates((home / "issuing.crt").read_bytes(), "issuing.crt")[0]
-    key = load_private_pem((home / "issuing.key").read_bytes(), "issuing.key")
-    before = load_crls((home / "crl.pem").read_bytes(), "crl.pem")
-    others = [crl for crl in before if crl.issuer != issuing.subject]
-    revoked = [Revocation(os.urandom(19).hex(), now, "superseded") for _ in range(entries)]
-    for number in range(rounds):
-        crl = build_crl(
-            issuing,
-            key,
-            revoked,
-            number=int(now.timestamp()) + 1000 + number,
-            now=now,
-            lifetime=timedelta(days=9),
-        )
-        yield crl_to_pem(crl, *others)
 
 
 def _stream_over_swap(stage: Stage, load: LoadGenerator, server: Server, lists: bytes) -> Any:

@@ -17,6 +17,7 @@ from keystead.ca.founding import found
 from keystead.ca.procedures.backup import BEGUN
 from keystead.errors import AlreadyThere, BadInput, Distrusted, KeysteadError, NotThere, Refused, Unavailable
 from keystead.pki.fingerprints import Fingerprint
+from keystead.pki.keys import KeyType
 from keystead.pki.revocation import crl_number, crl_to_pem, load_crls
 from tests.ca.office import DEV, STAGING, Office, configuration
 from tests.ca.procedures.keeping import STRANGER, Keeper, lists
@@ -57,6 +58,23 @@ def test_a_restored_ca_knows_what_it_knew_and_goes_on(keeper: Keeper) -> None:
     office.publish(root=True)
     with office.authority() as authority, authority.inventory.reading() as tx:
         assert log.verify(tx).size == len(entries(office))
+
+
+@pytest.mark.parametrize("key_type", [KeyType.P384, KeyType.ED25519, KeyType.RSA3072, KeyType.ML_DSA_65])
+def test_a_ca_of_another_key_type_comes_back_too(tmp_path: Path, key_type: KeyType) -> None:
+    office = Office(tmp_path / "office")
+    office.folder.mkdir()
+    config = configuration(DEV, key_type=key_type)
+    found(office.home, config, None, actor="founder", clock=lambda: office.now)
+    office.signed(csr_pem("alice"))
+    office.revoke("alice", "keyCompromise")
+    keeper = Keeper(office)
+    keeper.take()
+    office.publish()
+    restored = keeper.restore(published=lists(office))
+    assert restored.keys == ("issuing", "root")
+    assert restored.merged.recorded == ()
+    assert restored.barred == 1
 
 
 def test_the_keys_of_an_environment_come_back_as_they_lay(keeper: Keeper) -> None:

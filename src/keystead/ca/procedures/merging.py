@@ -17,13 +17,12 @@ from keystead.ca.audit.log import append, recorded_at
 from keystead.ca.authority.model import Authority
 from keystead.ca.claims import COMPROMISED
 from keystead.ca.inventory import reads, writes
-from keystead.ca.inventory.rows import Revocation
 from keystead.ca.inventory.schema import certificates, revocations
 from keystead.ca.procedures.manifest import BARRED, Manifest, damaged
 from keystead.ca.procedures.packing import Contents
 from keystead.ca.procedures.published import Crl, revocations_on
 from keystead.errors import Refused, Violation
-from keystead.pki.revocation import KEY_COMPROMISE
+from keystead.pki.revocation import KEY_COMPROMISE, Revocation
 from keystead.pki.serials import serial_hex
 
 _CHUNK = 10_000
@@ -45,19 +44,24 @@ class Merged:
 def refuse_conflicts(authority: Authority) -> None:
     """Raise `Refused`, naming each identity, where other environments of this machine hold keys of it."""
     own = authority.environment
-    taken: dict[str, str] = {}
+    conflicts: list[Violation] = []
     with authority.inventory.reading() as tx:
         for keys in _keys(tx):
             held = authority.claims.holders(keys)
-            taken |= {key: holder for key, holder in held.items() if holder not in (own, COMPROMISED)}
-        if not taken:
-            return
-        statement = select(certificates.c.profile, certificates.c.name, certificates.c.key_fingerprint)
-        rows = tx.execute(statement.where(certificates.c.key_fingerprint.in_(taken)).distinct()).all()
-    raise Refused(
-        f"{own!r} is not restored: other environments of this machine hold {len(taken)} of its keys",
-        [_conflict(f"{profile}/{name}", taken[key]) for profile, name, key in rows],
-    )
+            foreign = {key: holder for key, holder in held.items() if holder not in (own, COMPROMISED)}
+            conflicts += [_conflict(name, foreign[key]) for name, key in _identities(tx, foreign)]
+    if conflicts:
+        raise Refused(
+            f"{own!r} is not restored: other environments of this machine hold {len(conflicts)} of its keys",
+            conflicts,
+        )
+
+
+def _identities(tx: Connection, keys: Iterable[str]) -> list[tuple[str, str]]:
+    """Whom each of ``keys`` was certified for, as profile/NAME, with the key."""
+    columns = (certificates.c.profile, certificates.c.name, certificates.c.key_fingerprint)
+    statement = select(*columns).where(certificates.c.key_fingerprint.in_(list(keys))).distinct()
+    return [(f"{profile}/{name}", key) for profile, name, key in tx.execute(statement)]
 
 
 def _conflict(identity: str, holder: str) -> Violation:

@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from keystead.ca.authority.model import Charter
-from keystead.ca.inventory.rows import Revocation
 from keystead.errors import Distrusted
 from keystead.pki.certificates import common_name, subject_key_id
-from keystead.pki.revocation import REASONS, crl_number, issuer_key, load_crls
+from keystead.pki.revocation import REASONS, Revocation, crl_number, issuer_key, load_crls
 from keystead.pki.serials import serial_hex
 
 Crl = x509.CertificateRevocationList

@@ -85,7 +85,9 @@ def killed_in_the_middle(machine: Machine, server: Server) -> None:
 
 def test_a_killed_client_goes_on_where_it_was(machine: Machine, server: Server) -> None:
     killed_in_the_middle(machine, server)
-    assert not (stored(machine) / "large.bin").exists()
+    listed = machine.ok("ls", "--dir", "alice", "--to", server.url)
+    assert "large.bin is not here yet: " in listed.err
+    assert "large.bin" not in listed.out
     with proxying(server.port) as proxy:
         said = machine.ok("upload", "large.bin", *to(proxy))
         assert "large.bin: goes on at " in said.err

@@ -14,7 +14,7 @@ from keystead.errors import KeysteadError
 from keystead.machine.folders import make_private_folder
 from keystead.pki.expiry import when
 from keystead.subscriber.fileclient.connection import Connection
-from keystead.subscriber.fileclient.fetching import fetch, list_files
+from keystead.subscriber.fileclient.fetching import fetch, list_files, list_unfinished
 from keystead.subscriber.fileclient.transfers import transfer
 from keystead.wire.files import Receipt
 
@@ -23,13 +23,19 @@ from keystead.wire.files import Receipt
 @visit.to
 @options.as_json
 def ls(folder: Path, name: str | None, server: str | None, as_json: bool) -> None:
-    """List the files that the server keeps for this identity."""
+    """List the files that the server keeps for this identity, and say which have not come whole yet."""
     with visit.visiting(folder, name, server) as session:
         entries = list_files(session.first)
+        unfinished = () if as_json else list_unfinished(session.first)
         caller = session.caller
     if as_json:
         print_json([entry.as_members() for entry in entries])
         return
+    for upload in unfinished:
+        note(
+            f"{upload.name} is not here yet: {in_words(upload.offset)} of {in_words(upload.length)} came,"
+            f" and are kept until {when(upload.expires)}; keystead upload goes on with it"
+        )
     if not entries:
         note(f"the server keeps nothing for {caller.identity}")
         next_steps(("send something", f"keystead upload FILE{visit.again(folder, name)}"))

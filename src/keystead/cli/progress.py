@@ -35,7 +35,8 @@ class Told(Nobody):
 
     def waits(self, seconds: float, error: KeysteadError) -> None:
         """Something failed that may pass."""
-        note(f"{self._label}: {error.what}: {error.why}; trying again in {seconds:g} s")
+        why = ": ".join(filter(None, (error.what, error.why)))
+        note(f"{self._label}: {why}; trying again in {seconds:g} s")
 
 
 class _Bar(Told):

@@ -23,6 +23,9 @@ from keystead.wire.files import (
     parse_list,
     target_of,
 )
+from keystead.wire.tus import PATH as UPLOADS
+from keystead.wire.tus import Pending
+from keystead.wire.tus import parse_list as parse_unfinished
 
 _MEND: Final = "type the same command again: it goes on where it was"
 
@@ -31,6 +34,11 @@ def list_files(connection: Connection) -> tuple[Entry, ...]:
     """The files that the server keeps for this identity."""
     answer = connection.ask("GET", PATH, limit=MAX_ANSWER)
     return parse_list(answer.body)
+
+
+def list_unfinished(connection: Connection) -> tuple[Pending, ...]:
+    """The uploads of this identity that have not come whole."""
+    return parse_unfinished(connection.ask("GET", UPLOADS, limit=MAX_ANSWER).body)
 
 
 def fetch(connection: Connection, name: str, folder: Path, onlooker: Onlooker, *, overwrite: bool) -> Receipt:

@@ -24,7 +24,6 @@ PASSING: Final = frozenset(
         "no-answer",
         "too-slow",
         "upload-busy",
-        "offset-conflict",
         "http-502",
         "http-503",
         "http-504",

@@ -29,7 +29,7 @@ from keystead.wire.tus import (
 _MEND: Final = "type the same command again: it goes on where it was"
 
 _BEGINNINGS: Final = 5
-"""How often one run begins: each time with an upload that the server has just made, so that once is usual."""
+"""How often one attempt begins: once is usual, twice where there was a part of another file."""
 
 
 class ResumableUpload:
@@ -51,15 +51,17 @@ class ResumableUpload:
             try:
                 return self._go_on()
             except KeysteadError as error:
+                if error.code == "offset-conflict":  # the server was still writing what came before
+                    continue
                 if error.code == "precondition-failed":  # what is there is of another file than this
                     self._drop(self._id)
                 elif error.code != "no-such-upload":  # it has expired
                     raise
                 self._id = None
         raise BadInput(
-            f"the server forgets {self._source.path.name} while it is being sent",
-            why=f"the upload was begun {_BEGINNINGS} times, and was gone each time",
-            mend="tell whoever runs the server: its --upload-expiry may be too short",
+            f"the server loses {self._source.path.name} while it is being sent",
+            why=f"{_BEGINNINGS} times it had something else of it than it had said",
+            mend="look for another keystead upload of this file; or its --upload-expiry is too short",
             code="bad-answer",
         )
 

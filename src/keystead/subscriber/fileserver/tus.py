@@ -163,7 +163,7 @@ class Tus:
 
     def _admit(self, visit: Visit, state: State) -> Held:
         visit.shelf.prepare()
-        with visit.shelf.changing(), self._ledger.admission(visit.shelf.folder) as admission:
+        with self._ledger.admission(visit.shelf.folder) as admission:
             admission.expect(state.length)
             return visit.uploads.create(state)
 

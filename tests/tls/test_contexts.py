@@ -11,6 +11,7 @@ from OpenSSL import SSL
 import keystead.tls.openssl as private
 from keystead.errors import BadInput
 from keystead.tls.contexts import GROUPS, InForce, ServerCredentials
+from keystead.tls.keys import use_key
 from keystead.tls.openssl import PinnedReader, PublicReader, has_private_names, make_reader, restrict_groups
 from tests.tls.doors import Door
 from tests.tls.throwaway import Environment, Pair
@@ -54,7 +55,7 @@ def agreed_group(door: Door, pair: Pair, context: SSL.Context) -> str | None:
 
     context.use_certificate(pair.certificate)
     context.add_extra_chain_cert(pair.above[0])
-    context.use_privatekey(pair.key)
+    use_key(context, pair.key)
     with socket.create_connection(("127.0.0.1", door.port), timeout=5) as raw:
         raw.settimeout(None)  # pyOpenSSL knows no timeouts
         connection = SSL.Connection(context, raw)

@@ -50,7 +50,10 @@ MAX_CRLS = 20
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """One entry of a list: serial number (lower-case hex), when, and the RFC's name of the reason."""
+    """A certificate's end before its time, as a list tells it (RFC 5280, section 5.3).
+
+    ``serial`` is lower-case hex, ``reason`` the RFC's word: keyCompromise …
+    """
 
     serial: str
     revoked_at: datetime

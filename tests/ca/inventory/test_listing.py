@@ -12,8 +12,9 @@ from sqlalchemy import event, text
 from keystead.ca.inventory import writes
 from keystead.ca.inventory.listing import Cursor, Filter, State, page
 from keystead.ca.inventory.reads import revoked_under
-from keystead.ca.inventory.rows import Issue, Revocation
+from keystead.ca.inventory.rows import Issue
 from keystead.ca.inventory.store import Inventory, create_inventory
+from keystead.pki.revocation import Revocation
 from tests.ca.inventory.sample import NOW, ROOT_SERIAL, certificate, root
 
 MINUTE = timedelta(minutes=1)

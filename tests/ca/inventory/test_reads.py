@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import event
 
 from keystead.ca.inventory import reads, writes
-from keystead.ca.inventory.rows import Certificate, Facts, Issue, Question, Recorded, Revocation
+from keystead.ca.inventory.rows import Certificate, Facts, Issue, Question, Recorded
 from keystead.ca.inventory.store import Inventory
+from keystead.pki.revocation import Revocation
 from tests.ca.inventory.sample import NOW, ROOT_SERIAL, certificate, digest
 
 

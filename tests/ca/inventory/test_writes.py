@@ -14,11 +14,12 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from keystead.ca.inventory import reads, writes
-from keystead.ca.inventory.rows import Certificate, Crl, Issue, Live, Revocation
+from keystead.ca.inventory.rows import Certificate, Crl, Issue, Live
 from keystead.ca.inventory.schema import identities, renewals
 from keystead.ca.inventory.store import Inventory, open_inventory
 from keystead.ca.inventory.writes import Conflict
 from keystead.errors import Unavailable
+from keystead.pki.revocation import Revocation
 from tests.ca.inventory.sample import NOW, ROOT_SERIAL, certificate, digest
 
 

@@ -16,10 +16,11 @@ from keystead.ca.authority.decide import Granted
 from keystead.ca.authority.model import Authority, Outcome, Rejected, Signed
 from keystead.ca.claims import COMPROMISED
 from keystead.ca.inventory import reads, writes
-from keystead.ca.inventory.rows import Certificate, Issue, Kind, Revocation
+from keystead.ca.inventory.rows import Certificate, Issue, Kind
 from keystead.errors import Refused, Violation
 from keystead.machine.forks import Promise
 from keystead.pki.issuance import IssuedCertificate, check_issuing
+from keystead.pki.revocation import Revocation
 
 SUPERSEDED = "superseded"
 

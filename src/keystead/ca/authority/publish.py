@@ -21,7 +21,6 @@ from keystead.pki.certificates import subject_key_id
 from keystead.pki.issuance import Issuer
 from keystead.pki.revocation import (
     MAX_CRL_OCTETS,
-    Revocation,
     build_crl,
     crl_number,
     crl_to_pem,
@@ -62,7 +61,7 @@ def publish(authority: Authority, issuers: Sequence[Issuer]) -> tuple[PublishedC
             crl = build_crl(
                 issuer.certificate,
                 issuer.key,
-                [Revocation(entry.serial, entry.revoked_at, entry.reason) for entry in entries],
+                entries,
                 number=number,
                 now=now,
                 lifetime=_lifetime(authority, issuer),

@@ -15,11 +15,12 @@ from sqlalchemy import Connection
 from keystead.ca.audit.log import append, recorded_at
 from keystead.ca.authority.model import Authority
 from keystead.ca.inventory import reads, writes
-from keystead.ca.inventory.rows import Kind, Recorded, Revocation
+from keystead.ca.inventory.rows import Kind, Recorded
 from keystead.errors import BadInput, NotThere, Refused, Violation, WrongUsage
 from keystead.pki.certificates import common_name
 from keystead.pki.names import check_name, check_profile
-from keystead.pki.revocation import KEY_COMPROMISE
+from keystead.pki.origins import owner
+from keystead.pki.revocation import KEY_COMPROMISE, Revocation
 from keystead.pki.serials import parse_serial, serial_hex
 
 
@@ -78,7 +79,7 @@ def by_certificate(authority: Authority, certificate: x509.Certificate) -> Recor
         raise NotThere(
             f"the environment {authority.environment!r} never issued this certificate of"
             f" {common_name(certificate)!r} ({serial_hex(certificate.serial_number)})",
-            why="it comes from another environment or another CA",
+            why=f"it is that of {owner(certificate)}, from another environment or another CA",
             mend="name the right one: --env ENV",
             code="unknown-certificate",
         )

@@ -20,7 +20,6 @@ from keystead.ca.inventory.rows import (
     Live,
     Question,
     Recorded,
-    Revocation,
 )
 from keystead.ca.inventory.schema import (
     carried_revocations,
@@ -30,6 +29,7 @@ from keystead.ca.inventory.schema import (
     renewals,
     revocations,
 )
+from keystead.pki.revocation import Revocation
 
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]

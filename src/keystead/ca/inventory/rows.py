@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from keystead.pki.revocation import Revocation
+
 IdentityKey = tuple[str, str]
 """Profile and NAME: what tells identities apart inside one environment."""
 
@@ -84,15 +86,6 @@ class Live:
     def lasting(self, until: datetime) -> Self:
         """The same, held at least until then."""
         return self if until <= self.not_after else replace(self, not_after=until)
-
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """A certificate's end before its time; ``reason`` is RFC 5280's word (section 5.3.1): keyCompromise …"""
-
-    serial: str
-    revoked_at: datetime
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

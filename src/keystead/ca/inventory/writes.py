@@ -31,7 +31,6 @@ from keystead.ca.inventory.rows import (
     Issue,
     Kind,
     Live,
-    Revocation,
 )
 from keystead.ca.inventory.schema import (
     carried_revocations,
@@ -42,7 +41,7 @@ from keystead.ca.inventory.schema import (
     revocations,
 )
 from keystead.errors import Unavailable
-from keystead.pki.revocation import KEY_COMPROMISE
+from keystead.pki.revocation import KEY_COMPROMISE, Revocation
 
 
 class Conflict(Unavailable):

@@ -62,7 +62,7 @@ def test_a_killed_signing_of_a_few_is_completed_by_the_next(prepared: Prepared, 
 
 @in_sample_and_soak
 def test_a_killed_signing_with_workers_is_completed_by_the_next(prepared: Prepared, rounds: Rounds) -> None:
-    _signings_are_killed(prepared("sign many"), rounds, MANY_NAMES, sample=2)
+    _signings_are_killed(prepared("sign many"), rounds, MANY_NAMES, sample=1)
 
 
 def _signings_are_killed(machine: Machine, rounds: Rounds, names: Sequence[str], *, sample: int) -> None:

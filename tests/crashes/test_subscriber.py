@@ -35,7 +35,7 @@ def assert_csr_fits(folder: Path, key: str) -> None:
 def test_a_killed_csr_leaves_a_key_that_the_next_run_takes_up(prepared: Prepared, rounds: Rounds) -> None:
     machine = prepared("csr")
     course = course_of(machine, *CSR)
-    for chance in rounds.play(3):
+    for chance in rounds.play(2):
         with copied(machine) as killed:
             folder = killed.folder / "alice"
             kill(killed, course, chance, *CSR)
@@ -53,7 +53,7 @@ def test_a_killed_renewal_request_leaves_the_pair_and_is_taken_up(prepared: Prep
     machine = prepared("csr for a renewal")
     course = course_of(machine, *RENEW)
     pair = opened(machine).key_pem, opened(machine).chain_pem
-    for chance in rounds.play(2):
+    for chance in rounds.play(1):
         with copied(machine) as killed:
             kill(killed, course, chance, *RENEW)
             assert (opened(killed).key_pem, opened(killed).chain_pem) == pair
@@ -68,7 +68,7 @@ def test_a_killed_first_install_is_completed_by_the_next(prepared: Prepared, rou
     machine, words = prepared("install"), WORKS["install"].words
     course = course_of(machine, *words)
     wanted = leaf(machine.folder / "first/alice.pem")
-    for chance in rounds.play(3):
+    for chance in rounds.play(2):
         with copied(machine) as killed:
             kill(killed, course, chance, *words)
             try:
@@ -86,7 +86,7 @@ def test_a_killed_renewal_swap_leaves_one_pair_that_fits(prepared: Prepared, rou
     machine, words = prepared("install a renewal"), WORKS["install a renewal"].words
     course = course_of(machine, *words)
     old, new = opened(machine).certificate, leaf(machine.folder / "second/alice.pem")
-    for chance in rounds.play(3):
+    for chance in rounds.play(2):
         with copied(machine) as killed:
             kill(killed, course, chance, *words)
             assert opened(killed).certificate in {old, new}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.crashes.conditions import a_year_ago, without_privilege
 from tests.crashes.disks import Disk
 from tests.crashes.forking import ForkingMachine
 from tests.crashes.killing import assert_nobody_is_left
 from tests.crashes.making import copied
 from tests.crashes.soundness import assert_all_is_sound, content_of, query, revoked_in
-from tests.crashes.times import a_year_ago
 from tests.crashes.works import WORKS
 from tests.e2e.conftest import Machine
 
@@ -89,6 +89,25 @@ def test_a_read_only_disk_is_named_and_nothing_is_done(place: Place, disk: Disk,
     assert content_of(machine) == before
     machine.ok(*words)
     assert_all_is_sound(machine)
+
+
+@every_work
+def test_folders_that_may_not_be_written_are_named_and_nothing_is_done(
+    prepared: Callable[[str], Machine], name: str
+) -> None:
+    with copied(prepared(name)) as machine:
+        before = content_of(machine)
+        folders = [machine.folder, *(path for path in machine.folder.rglob("*") if path.is_dir())]
+        for folder in folders:
+            folder.chmod(0o500)
+        said = without_privilege(machine, *WORKS[name].words)
+        for folder in folders:
+            folder.chmod(0o700)
+        assert said.code == 1, said.text
+        assert "no permission" in said.err or "may not write" in said.err, said.err
+        assert content_of(machine) == before
+        machine.ok(*WORKS[name].words)
+        assert_all_is_sound(machine)
 
 
 @pytest.mark.parametrize("name", TIMED)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.crashes.conditions import a_year_ago
 from tests.crashes.disks import Disk
 from tests.crashes.forking import ForkingMachine
 from tests.crashes.soundness import assert_no_strays
-from tests.crashes.times import a_year_ago
 from tests.e2e.conftest import Machine
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What must hold of a CA's home and of the folders beside it, read without keystead's own inventory code."""
+"""What must hold of a CA's home and of the folders beside it; but for the audit log, read by other code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from keystead.subscriber.roles import Role
 from tests.e2e.conftest import Machine
 
 _STRAY = re.compile(r"\.tmp$|\.part$|^\.incoming-|\.db-journal$|\.new\.")
-
 _BESIDE = re.compile(r"\.db-(wal|shm)$|\.lock$|^\.gitignore$")
 """What lies beside databases, in locked and in empty folders, and holds nothing of its own."""
 

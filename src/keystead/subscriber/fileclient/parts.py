@@ -46,9 +46,10 @@ class Part:
                 descriptor = os.open(hidden, _NEW, PRIVATE)
             except FileExistsError:
                 raise _busy(path) from None
-        part = cls(descriptor, hidden, wanted)
-        _lock(descriptor)
-        return part
+        if not _lock(descriptor):  # another one was quicker to go on with it
+            os.close(descriptor)
+            raise _busy(path)
+        return cls(descriptor, hidden, wanted)
 
     @classmethod
     def find(cls, path: Path) -> Self | None:

@@ -136,7 +136,10 @@ class Uploads:
         octets, noted_at = paths(self._folder, upload_id)
         descriptor = os.open(octets, _NEW, PRIVATE)
         try:
-            _lock(descriptor)
+            with suppress(OSError):  # some network file systems know no locks
+                fcntl.flock(
+                    descriptor, fcntl.LOCK_EX
+                )  # which waits, for a list may look at it in this moment
             write_new(noted_at, state.to_json())
             return Held(self._folder, upload_id, descriptor, state)
         except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -69,10 +69,12 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def through(server: Running, **budgets: list[int]) -> Iterator[tuple[Session, Proxy]]:
+def through(
+    server: Running, *, up: Sequence[int] = (), down: Sequence[int] = ()
+) -> Iterator[tuple[Session, Proxy]]:
     """A session of alice's, through a proxy."""
     with (
-        proxying(server.address.port, **budgets) as proxy,
+        proxying(server.address.port, up=up, down=down) as proxy,
         server.session(address=ServerAddress("127.0.0.1", proxy.port)) as session,
     ):
         yield session, proxy

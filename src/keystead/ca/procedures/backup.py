@@ -27,9 +27,9 @@ from keystead.ca.claims import COMPROMISED
 from keystead.ca.founding import check_sealing
 from keystead.ca.home import ISSUING, ROOT
 from keystead.ca.inventory.schema import carried_revocations, certificates, revocations
+from keystead.ca.layout import ANCHOR, CONFIGURATION, INVENTORY, ISSUING_CERTIFICATE, LISTS, ROOT_CERTIFICATE
 from keystead.ca.procedures.manifest import (
     BARRED,
-    INVENTORY,
     LIMITS,
     MAX_INVENTORY_OCTETS,
     File,
@@ -52,7 +52,7 @@ from keystead.pki.revocation import crl_to_pem
 BEGUN: Final = "begun"
 OK: Final = "ok"
 
-_PUBLIC_FILES = ("root.crt", "issuing.crt", "ca.crt")
+_PUBLIC_FILES = (ROOT_CERTIFICATE, ISSUING_CERTIFICATE, ANCHOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def take(authority: Authority, to: Recipients | Passphrase, path: Path) -> Taken
         _note(authority, backup, BEGUN, f"into {path.name}, for {_whom(to)}")
         with _copied(authority) as (moment, copy):
             # After the copy: what was barred, or published, meanwhile is rather in than not.
-            files |= {"crl.pem": crl_to_pem(*current(authority.charter)), BARRED: _barred(authority)}
+            files |= {LISTS: crl_to_pem(*current(authority.charter)), BARRED: _barred(authority)}
             manifest = _manifest(authority, backup, moment, [*_listed(files), _measured(copy)])
             copy.seek(0)
             seal(Stream(pack(manifest, files, _pieces(copy))), out, to)
@@ -117,7 +117,7 @@ def _note(authority: Authority, backup: str, result: str, detail: str) -> None:
 
 def _files(charter: Charter) -> dict[str, bytes]:
     folder = charter.folder
-    files = {"ca.toml": read_bounded(folder / "ca.toml", configuration.MAX_OCTETS)}
+    files = {CONFIGURATION: read_bounded(folder / CONFIGURATION, configuration.MAX_OCTETS)}
     files |= {name: read_bounded(folder / name, LIMITS[name]) for name in _PUBLIC_FILES}
     for stem in (ROOT, ISSUING):
         try:

@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from keystead.ca import configuration
 from keystead.ca.authority.model import Charter
 from keystead.ca.founding import check_sealing
 from keystead.ca.home import ISSUING, ROOT
+from keystead.ca.layout import ANCHOR, CONFIGURATION, ISSUING_CERTIFICATE, ROOT_CERTIFICATE
 from keystead.ca.procedures.manifest import damaged
 from keystead.ca.procedures.packing import Contents
 from keystead.custody.vault import open_keys
 from keystead.errors import BadInput
 from keystead.machine.secrets import Secrets
-from keystead.pki.certificates import has_key, is_ca, load_certificate, trust_domain_of_ca
+from keystead.pki.certificates import has_key, is_ca, load_certificate, trust_domain_of_ca, was_issued_by
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.issuance import Issuer
 from keystead.pki.keys import is_signed_by, sign
@@ -35,17 +35,17 @@ def charter_of(contents: Contents, folder: Path, source: str) -> Charter:
     """
     files, manifest = contents.files, contents.manifest
     charter = Charter(
-        configuration=configuration.decode(files["ca.toml"], f"ca.toml in {source}"),
+        configuration=configuration.decode(files[CONFIGURATION], f"ca.toml in {source}"),
         folder=folder,
-        root=_certificate(files, "root.crt", source),
-        issuing=_certificate(files, "issuing.crt", source),
+        root=_certificate(files, ROOT_CERTIFICATE, source),
+        issuing=_certificate(files, ISSUING_CERTIFICATE, source),
     )
     said = {trust_domain_of_ca(charter.root), trust_domain_of_ca(charter.issuing), charter.trust_domain}
     if said != {manifest.trust_domain}:
         raise damaged(source, f"its files name several trust domains: {', '.join(sorted(map(str, said)))}")
     if Fingerprint.of_certificate(charter.root).hex != manifest.root:
         raise damaged(source, "its root.crt is not the one that its manifest names")
-    if _certificate(files, "ca.crt", source) != charter.root:
+    if _certificate(files, ANCHOR, source) != charter.root:
         raise damaged(source, "its ca.crt is not its root.crt")
     for certificate in (charter.root, charter.issuing):
         if not is_ca(certificate) or not was_issued_by(certificate, charter.root):
@@ -55,15 +55,6 @@ def charter_of(contents: Contents, folder: Path, source: str) -> Charter:
 
 def _certificate(files: Mapping[str, bytes], name: str, source: str) -> x509.Certificate:
     return load_certificate(files[name], f"{name} in {source}")
-
-
-def was_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether ``issuer`` is its issuer by name, and signed it."""
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True
 
 
 def stems_of(contents: Contents) -> tuple[str, ...]:

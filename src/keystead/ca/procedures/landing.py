@@ -16,7 +16,8 @@ from io import FileIO
 from pathlib import Path
 
 from keystead.ca.home import Home
-from keystead.ca.procedures.manifest import INVENTORY, Manifest
+from keystead.ca.layout import INVENTORY
+from keystead.ca.procedures.manifest import Manifest
 from keystead.ca.procedures.packing import Contents, Unpacker
 from keystead.custody.envelope import open_sealed
 from keystead.custody.recipients import Identity

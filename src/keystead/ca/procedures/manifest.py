@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, Self
 
 from keystead.ca import configuration
+from keystead.ca.layout import ANCHOR, CONFIGURATION, INVENTORY, ISSUING_CERTIFICATE, LISTS, ROOT_CERTIFICATE
 from keystead.custody.files import MAX_KEY_FILE
 from keystead.errors import BadInput, KeysteadError, Unavailable
 from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS
@@ -21,7 +22,6 @@ from keystead.pki.names import TrustDomain
 from keystead.pki.revocation import MAX_CRL_OCTETS
 
 FORMAT: Final = "keystead-backup/1"
-INVENTORY: Final = "inventory.db"
 BARRED: Final = "barred.txt"
 
 MAX_INVENTORY_OCTETS = (8 << 30) - 1
@@ -31,11 +31,11 @@ MAX_MANIFEST_OCTETS = 64 << 10
 
 LIMITS: Mapping[str, int] = MappingProxyType(
     {
-        "ca.toml": configuration.MAX_OCTETS,
-        "root.crt": MAX_CERTIFICATE_OCTETS,
-        "issuing.crt": MAX_CERTIFICATE_OCTETS,
-        "ca.crt": MAX_CERTIFICATE_OCTETS,
-        "crl.pem": MAX_CRL_OCTETS,
+        CONFIGURATION: configuration.MAX_OCTETS,
+        ROOT_CERTIFICATE: MAX_CERTIFICATE_OCTETS,
+        ISSUING_CERTIFICATE: MAX_CERTIFICATE_OCTETS,
+        ANCHOR: MAX_CERTIFICATE_OCTETS,
+        LISTS: MAX_CRL_OCTETS,
         "root.key": MAX_KEY_FILE,
         "root.key.age": MAX_KEY_FILE,
         "issuing.key": MAX_KEY_FILE,
@@ -46,7 +46,7 @@ LIMITS: Mapping[str, int] = MappingProxyType(
 )
 """Every file that an archive may hold, in its order there, with the most octets that it may have."""
 
-REQUIRED = frozenset({"ca.toml", "root.crt", "issuing.crt", "ca.crt", "crl.pem", BARRED, INVENTORY})
+REQUIRED = frozenset({CONFIGURATION, ROOT_CERTIFICATE, ISSUING_CERTIFICATE, ANCHOR, LISTS, BARRED, INVENTORY})
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{32}")

@@ -16,6 +16,7 @@ from keystead.ca.audit.entry import RESTORED
 from keystead.ca.audit.log import append, recorded_at
 from keystead.ca.founding import check_sealing
 from keystead.ca.home import Home, open_authority, read_charter
+from keystead.ca.layout import ANCHOR, CLAIMS, CONFIGURATION, ISSUING_CERTIFICATE, ROOT_CERTIFICATE
 from keystead.ca.procedures.charter import charter_of
 from keystead.ca.procedures.landing import Announce, Source
 from keystead.ca.procedures.manifest import LIMITS, Manifest
@@ -29,10 +30,17 @@ from keystead.machine.oserrors import told
 from keystead.pki.certificates import load_certificate
 from keystead.pki.fingerprints import Fingerprint
 
-CLAIMS: Final = "keys.db"
 """Is made anew from the inventory that is there, with the keys that the archive knows to be barred."""
 
-FILES: Final = ("ca.toml", "root.crt", "issuing.crt", "ca.crt", "root.key", "issuing.key", CLAIMS)
+FILES: Final = (
+    CONFIGURATION,
+    ROOT_CERTIFICATE,
+    ISSUING_CERTIFICATE,
+    ANCHOR,
+    "root.key",
+    "issuing.key",
+    CLAIMS,
+)
 """What can be put back; a key comes sealed where it was."""
 
 
@@ -118,7 +126,7 @@ def _check_same_ca(home: Home, source: Source, manifest: Manifest) -> None:
 
 
 def _roots(folder: Path) -> Iterable[x509.Certificate]:
-    for name in ("root.crt", "ca.crt"):
+    for name in (ROOT_CERTIFICATE, ANCHOR):
         try:
             yield load_certificate(read_bounded(folder / name, LIMITS[name]), name)
         except KeysteadError:

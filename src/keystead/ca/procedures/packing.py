@@ -13,7 +13,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from keystead.ca.procedures.manifest import INVENTORY, MAX_MANIFEST_OCTETS, Manifest, damaged
+from keystead.ca.layout import INVENTORY
+from keystead.ca.procedures.manifest import MAX_MANIFEST_OCTETS, Manifest, damaged
 
 MANIFEST: Final = "manifest.json"
 PIECE = 256 << 10

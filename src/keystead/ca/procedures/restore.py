@@ -14,9 +14,10 @@ from keystead.ca.authority.publish import PublishedCrl, publish
 from keystead.ca.claims import open_claims
 from keystead.ca.home import Home, read_charter
 from keystead.ca.inventory.store import open_inventory
+from keystead.ca.layout import INVENTORY, LISTS
 from keystead.ca.procedures.charter import charter_of, open_issuers, stems_of
 from keystead.ca.procedures.landing import Announce, Source, landed
-from keystead.ca.procedures.manifest import BARRED, INVENTORY, Manifest
+from keystead.ca.procedures.manifest import BARRED, Manifest
 from keystead.ca.procedures.merging import Merged, barred_in, claim_keys, merge, refuse_conflicts
 from keystead.ca.procedures.packing import Contents
 from keystead.ca.procedures.published import Crl, newest, read_published
@@ -73,7 +74,7 @@ def restore(
     with landed(home, source, clock, announce) as down:
         contents, manifest = down.contents, down.contents.manifest
         charter = charter_of(contents, down.part, name)
-        archived = load_crls(contents.files["crl.pem"], f"crl.pem in {name}")
+        archived = load_crls(contents.files[LISTS], f"crl.pem in {name}")
         given = read_published(published.data, published.name, charter) if published else ()
         lists = newest(archived, given, published.name if published else name)
         _write(charter, contents, lists)
@@ -101,7 +102,7 @@ def restore(
 
 def _write(charter: Charter, contents: Contents, lists: tuple[Crl, ...]) -> None:
     for name, data in contents.files.items():
-        if name in ("crl.pem", BARRED):
+        if name in (LISTS, BARRED):
             continue
         write_new(charter.folder / name, data, PRIVATE if ".key" in name else PUBLIC)
     write_new(charter.crl_path, crl_to_pem(*lists), PUBLIC)

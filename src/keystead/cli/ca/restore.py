@@ -121,7 +121,7 @@ def _tell(restored: Restored, home: Path, published: Published | None) -> None:
         warn("the root's key is not in the backup: the root's list stays as it was")
     note(
         f"What was issued after {when(manifest.made)} is not in it: such a certificate stays good until its"
-        " end. Have its owner send a new CSR, and sign that."
+        " end. Have its owner send a new CSR, and sign that; `ca revoke FILE` ends one by its file."
     )
 
 

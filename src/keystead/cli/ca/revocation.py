@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from cryptography import x509
 
 from keystead.ca.authority.model import Authority, Charter
 from keystead.ca.authority.publish import PublishedCrl, publish
 from keystead.ca.authority.revoke import Revoked, by_certificate, find
 from keystead.ca.authority.revoke import revoke as end
+from keystead.ca.authority.unrecorded import Unrecorded, is_unrecorded, revoke_unrecorded
 from keystead.ca.home import Home, open_authority, open_both, open_issuer, read_charter
 from keystead.ca.inventory.rows import Recorded
 from keystead.cli import options
@@ -51,8 +53,11 @@ def revoke(place: Place, word: str, reason: str | None, passphrase_file: Path | 
     charter = read_charter(Home(place.home), place.environment)
     say(headline(charter))
     with open_authority(Home(place.home), charter, actor=actor()) as authority:
-        revoked = end(authority, _targets(authority, word), why)
-        _tell(revoked, why)
+        certificate = _in_file(word)
+        if certificate is not None and is_unrecorded(authority, certificate):
+            _tell_unrecorded(revoke_unrecorded(authority, certificate, why), why)
+        else:
+            _tell(end(authority, _targets(authority, word, certificate), why), why)
         try:
             (published,) = publish(authority, [open_issuer(charter, secrets_from(passphrase_file))])
         except KeysteadError as error:
@@ -66,10 +71,16 @@ def revoke(place: Place, word: str, reason: str | None, passphrase_file: Path | 
     )
 
 
-def _targets(authority: Authority, word: str) -> tuple[Recorded, ...]:
+def _in_file(word: str) -> x509.Certificate | None:
+    """The certificate in the file that ``word`` names; None where it names none."""
     path = Path(word)
     if word.startswith(_PLACES) or (path.suffix in _SUFFIXES and path.is_file()):
-        certificate = load_certificate(read_bounded(path, MAX_CERTIFICATE_OCTETS), word)
+        return load_certificate(read_bounded(path, MAX_CERTIFICATE_OCTETS), word)
+    return None
+
+
+def _targets(authority: Authority, word: str, certificate: x509.Certificate | None) -> tuple[Recorded, ...]:
+    if certificate is not None:
         return (by_certificate(authority, certificate),)
     found = find(authority, word)
     now = system_clock()
@@ -88,6 +99,17 @@ def _tell(revoked: Revoked, reason: str) -> None:
         note(f"  {record.certificate.serial} was revoked before ({record.revocation.reason})")
     for key in revoked.barred:
         fingerprint = Fingerprint(bytes.fromhex(key))
+        done(f"the key {fingerprint} is barred for ever, in every environment of this machine")
+
+
+def _tell_unrecorded(revoked: Unrecorded, reason: str) -> None:
+    if revoked.is_new:
+        done(f"{revoked.serial} is revoked ({reason})")
+        warn("this CA signed it and has no record of it: it is younger than the backup that was restored")
+    else:
+        note(f"  {revoked.serial} was revoked before")
+    if revoked.barred is not None:
+        fingerprint = Fingerprint(bytes.fromhex(revoked.barred))
         done(f"the key {fingerprint} is barred for ever, in every environment of this machine")
 
 

@@ -25,6 +25,7 @@ from keystead.ca.home import ISSUING, ROOT, Home
 from keystead.ca.inventory import writes
 from keystead.ca.inventory.rows import Certificate, Issue, Kind
 from keystead.ca.inventory.store import create_inventory
+from keystead.ca.layout import ANCHOR, CONFIGURATION, INVENTORY, ISSUING_CERTIFICATE, ROOT_CERTIFICATE
 from keystead.custody.passphrases import shortness
 from keystead.custody.vault import seal_keys, write_unsealed
 from keystead.errors import BadInput, WrongUsage
@@ -137,10 +138,10 @@ def _serial() -> int:
 
 def _write_files(part: Path, config: Configuration, founders: Founders) -> None:
     for name, data in (
-        ("ca.toml", configuration.encode(config)),
-        ("root.crt", to_pem(founders.root)),
-        ("issuing.crt", to_pem(founders.issuing)),
-        ("ca.crt", to_pem(founders.root)),
+        (CONFIGURATION, configuration.encode(config)),
+        (ROOT_CERTIFICATE, to_pem(founders.root)),
+        (ISSUING_CERTIFICATE, to_pem(founders.issuing)),
+        (ANCHOR, to_pem(founders.root)),
     ):
         write_new(part / name, data, PUBLIC)
 
@@ -156,7 +157,7 @@ def _fill_inventory(
     now = clock()
     charter = Charter(configuration=config, folder=part, root=founders.root, issuing=founders.issuing)
     root_serial = serial_hex(founders.root.serial_number)
-    with create_inventory(part / "inventory.db") as inventory:
+    with create_inventory(part / INVENTORY) as inventory:
         authority = Authority(
             charter=charter,
             inventory=inventory,

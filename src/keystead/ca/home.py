@@ -17,6 +17,7 @@ from keystead.ca import configuration
 from keystead.ca.authority.model import Authority, Charter
 from keystead.ca.claims import open_claims
 from keystead.ca.inventory.store import open_inventory
+from keystead.ca.layout import CLAIMS, CONFIGURATION, INVENTORY, ISSUING_CERTIFICATE, ROOT_CERTIFICATE
 from keystead.custody.vault import open_key, open_keys
 from keystead.errors import BadInput, NotThere
 from keystead.machine.clock import Clock, system_clock
@@ -44,7 +45,7 @@ class Home:
     @property
     def claims(self) -> Path:
         """Which environment each key belongs to."""
-        return self.path / "keys.db"
+        return self.path / CLAIMS
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -61,19 +62,19 @@ def read_charter(home: Home, environment: str) -> Charter:
     """
     folder = home.folder(environment)
     with told(folder, "read"):
-        is_there = (folder / "ca.toml").exists()
+        is_there = (folder / CONFIGURATION).exists()
     if not is_there:
         raise _no_environment(home, environment)
-    for path in (home.path, folder, folder / "ca.toml"):
+    for path in (home.path, folder, folder / CONFIGURATION):
         check_unwritable(path)
     config = configuration.decode(
-        read_bounded(folder / "ca.toml", configuration.MAX_OCTETS), str(folder / "ca.toml")
+        read_bounded(folder / CONFIGURATION, configuration.MAX_OCTETS), str(folder / CONFIGURATION)
     )
     charter = Charter(
         configuration=config,
         folder=folder,
-        root=_certificate(folder / "root.crt"),
-        issuing=_certificate(folder / "issuing.crt"),
+        root=_certificate(folder / ROOT_CERTIFICATE),
+        issuing=_certificate(folder / ISSUING_CERTIFICATE),
     )
     _check_agreement(charter, environment)
     return charter
@@ -99,7 +100,7 @@ def open_authority(
 
     ``actor`` is the audit log's "who".
     """
-    inventory_path = charter.folder / "inventory.db"
+    inventory_path = charter.folder / INVENTORY
     with open_claims(home.claims) as claims, open_inventory(inventory_path) as inventory:
         yield Authority(
             charter=charter,

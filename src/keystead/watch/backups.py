@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from keystead.ca.audit.entry import BACKED_UP, RESTORED
+from keystead.ca.layout import INVENTORY
 from keystead.machine import sqlite
 from keystead.machine.oserrors import told
 
@@ -63,7 +64,7 @@ def backups_in(home: Path) -> tuple[Backup, ...]:
 
 def _last(place: Path) -> Iterator[Backup]:
     try:
-        with closing(sqlite3.connect(place / "inventory.db")) as connection:
+        with closing(sqlite3.connect(place / INVENTORY)) as connection:
             sqlite.prepare(connection)
             connection.execute("PRAGMA query_only = ON").close()
             yield _read(connection, place.name)

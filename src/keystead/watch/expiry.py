@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from keystead.ca.layout import ISSUING_CERTIFICATE, LISTS, ROOT_CERTIFICATE
 from keystead.errors import KeysteadError
 from keystead.machine.files import read_bounded
 from keystead.machine.oserrors import told
@@ -101,16 +102,16 @@ def in_home(home: Path) -> tuple[Finding, ...]:
     with told(home, "read"):
         if not home.is_dir():
             return ()
-        environments = sorted(place for place in home.iterdir() if (place / "root.crt").exists())
+        environments = sorted(place for place in home.iterdir() if (place / ROOT_CERTIFICATE).exists())
     return tuple(finding for place in environments for finding in _in_environment(place))
 
 
 def _in_environment(place: Path) -> Iterator[Finding]:
-    root = place / "root.crt"
-    for name in ("root.crt", "issuing.crt"):
+    root = place / ROOT_CERTIFICATE
+    for name in (ROOT_CERTIFICATE, ISSUING_CERTIFICATE):
         if (place / name).exists():
             yield from _certificates(place / name, Kind.CA, place.name)
-    yield from _lists(place / "crl.pem", _root_names(root), place.name)
+    yield from _lists(place / LISTS, _root_names(root), place.name)
 
 
 def _certified(folder: Folder) -> list[Files]:

@@ -17,6 +17,7 @@ from keystead.ca.claims import Claims
 from keystead.ca.configuration import Configuration
 from keystead.ca.inventory.rows import Certificate
 from keystead.ca.inventory.store import Inventory
+from keystead.ca.layout import LISTS
 from keystead.errors import KeysteadError
 from keystead.machine.clock import Clock
 from keystead.pki.facts import Wishes
@@ -60,7 +61,7 @@ class Charter:
     @property
     def crl_path(self) -> Path:
         """Where the CRLs lie: the issuing CA's and the root's, in one file."""
-        return self.folder / "crl.pem"
+        return self.folder / LISTS
 
 
 @dataclass(frozen=True, slots=True)

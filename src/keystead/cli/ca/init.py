@@ -11,6 +11,7 @@ from keystead.ca.authority.model import Charter
 from keystead.ca.configuration import Configuration
 from keystead.ca.founding import check_sealing, found
 from keystead.ca.home import ISSUING, Home, read_charter
+from keystead.ca.layout import CONFIGURATION
 from keystead.cli import options
 from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
 from keystead.cli.say import done, fields, next_steps, say, warn
@@ -55,7 +56,7 @@ def init(
     systemd hands over in $CREDENTIALS_DIRECTORY. Again with the same options: changes nothing.
     """
     home = Home(place.home)
-    if (home.folder(place.environment) / "ca.toml").exists():
+    if (home.folder(place.environment) / CONFIGURATION).exists():
         charter = read_charter(home, place.environment)
         _compare(charter, org, trust_domain, public_url, key_type, unsealed=no_passphrase)
         say(headline(charter))

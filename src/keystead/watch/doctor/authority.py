@@ -12,6 +12,7 @@ from typing import Final
 
 from keystead.ca.audit.log import Tampered
 from keystead.ca.home import ISSUING, ROOT
+from keystead.ca.layout import CONFIGURATION, INVENTORY, ISSUING_CERTIFICATE, LISTS, ROOT_CERTIFICATE
 from keystead.custody.vault import sealing_of
 from keystead.errors import KeysteadError, NotThere
 from keystead.machine.gitignore import is_ignored
@@ -32,11 +33,11 @@ _CHANGEABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 BACKUP_NOTICE: Final = timedelta(days=7)
 """How long certificates may be in no backup until it is spoken of."""
 
-_SECRET: Final = ("root.key", "issuing.key", "root.key.age", "issuing.key.age", "inventory.db")
+_SECRET: Final = ("root.key", "issuing.key", "root.key.age", "issuing.key.age", INVENTORY)
 
 
 def _changeable(office: Office) -> Iterator[Seen]:
-    for path in (office.home.path, office.folder, office.folder / "ca.toml", office.folder / "crl.pem"):
+    for path in (office.home.path, office.folder, office.folder / CONFIGURATION, office.folder / LISTS):
         if path.exists() and (mode := stat.S_IMODE(path.stat().st_mode)) & _CHANGEABLE:
             yield office.seen_at(path, f"{mode:04o}")
 
@@ -88,7 +89,7 @@ def _git_takes(office: Office) -> Iterator[Seen]:
 
 def _no_inventory(office: Office) -> Iterator[Seen]:
     if isinstance(office.records, KeysteadError):
-        yield office.seen("inventory.db", office.records.why or office.records.what)
+        yield office.seen(INVENTORY, office.records.why or office.records.what)
 
 
 def _no_claims(office: Office) -> Iterator[Seen]:
@@ -99,7 +100,7 @@ def _no_claims(office: Office) -> Iterator[Seen]:
 def _tampered(office: Office) -> Iterator[Seen]:
     for records in office.books:
         if isinstance(records.audit, Tampered):
-            yield office.seen("inventory.db", records.audit.what)
+            yield office.seen(INVENTORY, records.audit.what)
 
 
 def _clock_behind(office: Office) -> Iterator[Seen]:
@@ -107,18 +108,18 @@ def _clock_behind(office: Office) -> Iterator[Seen]:
         newest = None if isinstance(records.audit, Tampered) else records.audit.newest
         if newest is not None and office.now < newest - CLOCK_TOLERANCE:
             said = f"it says {when(office.now)}, and the newest entry is of {when(newest)}"
-            yield office.seen("inventory.db", said)
+            yield office.seen(INVENTORY, said)
 
 
 def _no_lists(office: Office) -> Iterator[Seen]:
     if isinstance(office.crls, KeysteadError):
-        yield office.seen("crl.pem", office.crls.why)
+        yield office.seen(LISTS, office.crls.why)
         return
     listed = {issuer_key(crl) for crl in office.crls}
     for charter in office.charters:
         for ca in (charter.issuing, charter.root):
             if subject_key_id(ca) not in listed:
-                yield office.seen("crl.pem", f"the list of {common_name(ca)!r} is not in it")
+                yield office.seen(LISTS, f"the list of {common_name(ca)!r} is not in it")
 
 
 def _behind(office: Office) -> Iterator[Seen]:
@@ -127,13 +128,13 @@ def _behind(office: Office) -> Iterator[Seen]:
         listed = {entry.serial_number for crl in own for entry in crl}
         for records in office.books:
             if own and (missing := records.revoked - listed):
-                yield office.seen("crl.pem", f"{len(missing)} of {len(records.revoked)} are not on it")
+                yield office.seen(LISTS, f"{len(missing)} of {len(records.revoked)} are not on it")
 
 
 def _stale(office: Office) -> Iterator[Seen]:
     for crl in office.lists:
         if (due := next_update(crl)) <= office.now:
-            yield office.seen("crl.pem", f"that of {crl.issuer.rfc4514_string()} was due on {when(due)}")
+            yield office.seen(LISTS, f"that of {crl.issuer.rfc4514_string()} was due on {when(due)}")
 
 
 def _stale_soon(office: Office) -> Iterator[Seen]:
@@ -141,12 +142,12 @@ def _stale_soon(office: Office) -> Iterator[Seen]:
         due = next_update(crl)
         if ends_soon(crl.last_update_utc, due, office.now):
             left = in_words(due - office.now)
-            yield office.seen("crl.pem", f"that of {crl.issuer.rfc4514_string()} is due in {left}")
+            yield office.seen(LISTS, f"that of {crl.issuer.rfc4514_string()} is due in {left}")
 
 
 def _ending(office: Office) -> Iterator[Seen]:
     for charter in office.charters:
-        for ca, file in ((charter.issuing, "issuing.crt"), (charter.root, "root.crt")):
+        for ca, file in ((charter.issuing, ISSUING_CERTIFICATE), (charter.root, ROOT_CERTIFICATE)):
             if ca.not_valid_after_utc <= office.now + ROOT_NOTICE:
                 yield office.seen(file, when(ca.not_valid_after_utc))
 
@@ -154,11 +155,11 @@ def _ending(office: Office) -> Iterator[Seen]:
 def _not_backed_up(office: Office) -> Iterator[Seen]:
     for backup in office.backups:
         if backup.taken is None and backup.is_behind:
-            yield office.seen("inventory.db", "no backup of it was ever taken")
+            yield office.seen(INVENTORY, "no backup of it was ever taken")
         elif backup.taken is not None and backup.is_behind and office.now - backup.taken > BACKUP_NOTICE:
             age = in_words(office.now - backup.taken)
             yield office.seen(
-                "inventory.db", f"the last backup is {age} old, and {backup.issued} were issued since"
+                INVENTORY, f"the last backup is {age} old, and {backup.issued} were issued since"
             )
 
 

@@ -19,6 +19,7 @@ from keystead.ca.authority.model import Charter
 from keystead.ca.home import Home, read_charter
 from keystead.ca.inventory import reads
 from keystead.ca.inventory.store import open_inventory
+from keystead.ca.layout import INVENTORY, LISTS
 from keystead.errors import KeysteadError, NotThere
 from keystead.machine.oserrors import told
 from keystead.subscriber.folder import read_crls
@@ -93,8 +94,8 @@ def _office(home: Home, environment: str, now: datetime) -> Office:
         home=home,
         environment=environment,
         charter=charter,
-        records=_or_error(lambda: _records(folder / "inventory.db", charter)),
-        crls=_or_error(lambda: _lists(folder / "crl.pem")),
+        records=_or_error(lambda: _records(folder / INVENTORY, charter)),
+        crls=_or_error(lambda: _lists(folder / LISTS)),
         backups=tuple(found for found in backups_in(home.path) if found.environment == environment),
         now=now,
     )

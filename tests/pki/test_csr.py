@@ -80,7 +80,7 @@ def test_the_text_that_openssl_prints_before_it_is_passed_over(program: Callable
     [
         (b"", "it is empty"),
         (b" \n", "it is empty"),
-        (to_pem(Ca().root.certificate), "it is a certificate"),
+        (to_pem(Ca().root.certificate), "it is the certificate of"),
         (b"hello", "damaged"),
         (PEM[:100], "damaged"),
         (DER[:-1], "damaged"),

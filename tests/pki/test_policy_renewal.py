@@ -65,7 +65,7 @@ def test_a_proof_for_another_new_key_is_refused() -> None:
 
 def test_a_proof_for_another_environment_is_refused() -> None:
     foreign = renewal(trust_domain=TrustDomain("dev.example.internal"))
-    assert refusals(foreign, known=known_renewal()) == ["bad-proof"]
+    assert refusals(foreign, known=known_renewal()) == ["foreign-renewal"]
 
 
 def test_a_proof_of_a_certificate_that_was_never_issued_is_refused() -> None:

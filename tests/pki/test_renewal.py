@@ -26,12 +26,14 @@ def test_a_proof_of_another_key_is_none() -> None:
     assert not PROOF.is_by(OTHER.public_key(), DOMAIN, NEW.public_key())
 
 
-def test_a_proof_is_bound_to_the_trust_domain() -> None:
-    assert not PROOF.is_by(OLD.public_key(), TrustDomain("dev.example.internal"), NEW.public_key())
+def test_a_proof_is_bound_to_the_trust_domain_that_was_signed_whatever_it_says() -> None:
+    dev = TrustDomain("dev.example.internal")
+    assert not PROOF.is_by(OLD.public_key(), dev, NEW.public_key())
+    assert not RenewalProof(dev, SERIAL, PROOF.signature).is_by(OLD.public_key(), dev, NEW.public_key())
 
 
 def test_a_proof_is_bound_to_the_serial() -> None:
-    moved = RenewalProof("5e41a2", PROOF.signature)
+    moved = RenewalProof(DOMAIN, "5e41a2", PROOF.signature)
     assert not moved.is_by(OLD.public_key(), DOMAIN, NEW.public_key())
 
 
@@ -41,7 +43,7 @@ def test_a_proof_is_bound_to_the_new_key() -> None:
 
 def test_domain_and_serial_cannot_be_shifted_against_each_other() -> None:
     long = prove(OLD, TrustDomain("prod.ab"), "cd", NEW.public_key())
-    shifted = RenewalProof("bcd", long.signature)
+    shifted = RenewalProof(TrustDomain("prod.a"), "bcd", long.signature)
     assert not shifted.is_by(OLD.public_key(), TrustDomain("prod.a"), NEW.public_key())
 
 

@@ -21,6 +21,7 @@ from keystead.machine.files import ManyFiles, read_bounded
 from keystead.machine.forks import Fork, Promise
 from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, load_certificates, to_pem
 from keystead.pki.fingerprints import Fingerprint
+from keystead.pki.origins import owner
 from keystead.pki.revocation import MAX_CRL_OCTETS
 
 
@@ -44,13 +45,15 @@ def check_place(charter: Charter, folder: Path) -> None:
         there = load_certificates(read_bounded(path, MAX_CERTIFICATE_OCTETS), str(path))
     except KeysteadError:
         return  # there is none, or none that anybody could trust
-    foreign = [Fingerprint.of_certificate(anchor) for anchor in there if anchor != charter.root]
+    foreign = [
+        f"{owner(anchor)}, {Fingerprint.of_certificate(anchor)}" for anchor in there if anchor != charter.root
+    ]
     if not foreign:
         return
     raise AlreadyThere(
         f"{path} belongs to another CA",
-        why=f"it holds {', '.join(map(str, foreign))},"
-        f" and the root of {charter.environment} has {Fingerprint.of_certificate(charter.root)}",
+        why=f"it holds {'; '.join(foreign)}; and the root of {charter.trust_domain} has"
+        f" {Fingerprint.of_certificate(charter.root)}",
         mend="write elsewhere: --out DIR; or remove that ca.crt first, if nothing trusts it any more",
         code="foreign-anchor",
     )

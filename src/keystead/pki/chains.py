@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from cryptography import x509
 from OpenSSL.crypto import X509, X509Store, X509StoreContext, X509StoreContextError
+from OpenSSL.crypto import Error as OpenSSLError
 
 from keystead.errors import Distrusted
 from keystead.pki.certificates import (
@@ -32,6 +33,7 @@ from keystead.pki.verdicts import (
     CRL_STALE,
     EXPIRED,
     FOREIGN_DOMAIN,
+    MALFORMED,
     NOT_YET_VALID,
     REVOKED,
     UNKNOWN_CA,
@@ -141,20 +143,32 @@ def _build_path(
     anchors: Iterable[x509.Certificate],
     now: datetime,
 ) -> tuple[x509.Certificate, ...]:
-    store = X509Store()
+    store, anchors = X509Store(), tuple(anchors)
     for anchor in anchors:
-        store.add_cert(X509.from_cryptography(anchor))
+        store.add_cert(_for_openssl(anchor))
     store.set_time(now)
-    untrusted = [X509.from_cryptography(certificate) for certificate in intermediates]
-    context = X509StoreContext(store, X509.from_cryptography(leaf), untrusted)
+    context = X509StoreContext(store, _for_openssl(leaf), [*map(_for_openssl, intermediates)])
     try:
         found = context.get_verified_chain()
     except X509StoreContextError as error:
-        raise _distrust(error, now) from None
+        raise _distrust(error, anchors, now) from None
     return tuple(certificate.to_cryptography() for certificate in found)
 
 
-def _distrust(error: X509StoreContextError, now: datetime) -> Distrusted:
+def _for_openssl(certificate: x509.Certificate) -> X509:
+    """The same, read by OpenSSL, which refuses some that cryptography has read: `Distrusted`."""
+    try:
+        return X509.from_cryptography(certificate)
+    except OpenSSLError:
+        raise Distrusted(
+            f"the certificate of {common_name(certificate)!r} {MALFORMED.sentence}",
+            why="OpenSSL cannot read it",
+            mend="fetch it from the CA again",
+            code=MALFORMED.code,
+        ) from None
+
+
+def _distrust(error: X509StoreContextError, anchors: Iterable[x509.Certificate], now: datetime) -> Distrusted:
     errno, depth, text = error.errors
     culprit = error.certificate.to_cryptography()
     said = verdict(errno)
@@ -162,7 +176,8 @@ def _distrust(error: X509StoreContextError, now: datetime) -> Distrusted:
     why = {
         EXPIRED: f"it ended on {when(culprit.not_valid_after_utc)}, and it is {when(now)}",
         NOT_YET_VALID: f"it begins on {when(culprit.not_valid_before_utc)}, and it is {when(now)}",
-        UNKNOWN_CA: f"it was issued by {issuer_name(culprit)!r}, which is not in ca.crt",
+        UNKNOWN_CA: f"it was issued by {issuer_name(culprit)!r}, and ca.crt holds "
+        + (", ".join(repr(common_name(anchor)) for anchor in anchors) or "no CA"),
     }.get(said, f"OpenSSL says: {text}")
     mend = {
         EXPIRED: "renew it: keystead csr NAME, then have it signed",

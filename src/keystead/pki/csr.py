@@ -217,8 +217,13 @@ def _proof(csr: x509.CertificateSigningRequest) -> RenewalProof | None:
 
 
 def _why(data: bytes) -> str:
+    # Here for start-up time: whoever makes a CSR reads no certificates.
+    from keystead.pki.origins import origin  # noqa: PLC0415  see above
+
     if not data.strip():
         return "it is empty"
+    if found := origin(data):
+        return f"it is {found}; a CSR begins with -----BEGIN CERTIFICATE REQUEST-----"
     if b"BEGIN CERTIFICATE-----" in data:
         return "it is a certificate; a CSR begins with -----BEGIN CERTIFICATE REQUEST-----"
     return "it is damaged, or no CSR in PEM or DER"

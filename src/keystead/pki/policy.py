@@ -257,6 +257,13 @@ def _renewal(q: _Question) -> Iterator[Violation]:
     if proof is None or q.is_repetition or q.holds_live_key or q.overrules_proof:
         return
     again = "make a new request: keystead csr NAME --renew; or let an operator decide: --replace --profile P"
+    if proof.trust_domain != q.facts.trust_domain:
+        yield Violation(
+            "foreign-renewal",
+            f"it renews a certificate of {proof.trust_domain}, and this is the CA of {q.facts.trust_domain}",
+            f"have it signed by the CA of {proof.trust_domain}; each environment has keys of its own",
+        )
+        return
     if renewed is None or q.facts.renewed_der is None:
         yield Violation("bad-proof", f"it renews {proof.serial}, which this CA never issued", again)
         return

@@ -1,8 +1,8 @@
 """The renewal proof: how the holder of a live certificate's key vouches for the key that follows it.
 
 It travels as one attribute of the CSR (RFC 2986, section 4.1), so that a renewal needs no other message:
-canonical JSON of the serial number renewed and the old key's signature over trust domain, that serial and
-the new public key. Not here: whether the certificate renewed is live (`policy`).
+canonical JSON of trust domain and serial number renewed, and the old key's signature over both and the new
+public key. Not here: whether the certificate renewed is live (`policy`).
 """
 
 from __future__ import annotations
@@ -29,18 +29,25 @@ _CONTEXT = b"keystead renewal proof, version 1"
 
 @dataclass(frozen=True, slots=True)
 class RenewalProof:
-    """The serial number that is renewed (lower-case hex), and the old key's signature."""
+    """The serial number that is renewed (lower-case hex), in which trust domain, and the old key's signature.
 
+    The trust domain stands there to be told about: what counts is the one that was signed.
+    """
+
+    trust_domain: TrustDomain
     serial: str
     signature: bytes
 
     def encode(self) -> bytes:
         """The attribute's value."""
         signature = base64.b64encode(self.signature).decode()
-        return json.dumps({"serial": self.serial, "signature": signature}, separators=(",", ":")).encode()
+        fields = {"serial": self.serial, "signature": signature, "trust-domain": str(self.trust_domain)}
+        return json.dumps(fields, separators=(",", ":")).encode()
 
     def is_by(self, old_key: PublicKeyTypes, trust_domain: TrustDomain, new_key: PublicKeyTypes) -> bool:
         """Whether the old key made it for this trust domain and this new key."""
+        if self.trust_domain != trust_domain:
+            return False
         statement = _statement(trust_domain, self.serial, new_key)
         return isinstance(old_key, PublicKey) and is_signed_by(old_key, self.signature, statement)
 
@@ -49,15 +56,15 @@ def prove(
     old_key: PrivateKey, trust_domain: TrustDomain, serial: str, new_key: PublicKeyTypes
 ) -> RenewalProof:
     """The proof that whoever holds ``old_key``, certified under ``serial``, wants ``new_key`` next."""
-    return RenewalProof(serial, sign(old_key, _statement(trust_domain, serial, new_key)))
+    return RenewalProof(trust_domain, serial, sign(old_key, _statement(trust_domain, serial, new_key)))
 
 
 def decode(value: bytes) -> RenewalProof:
     """The proof in an attribute's value; raises `BadInput` for anything else."""
     try:
         fields = json.loads(value)
-        serial, signature = fields["serial"], fields["signature"]
-        return RenewalProof(parse_serial(serial), base64.b64decode(signature, validate=True))
+        signature = base64.b64decode(fields["signature"], validate=True)
+        return RenewalProof(TrustDomain(fields["trust-domain"]), parse_serial(fields["serial"]), signature)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error, BadInput):
         raise BadInput("the CSR's renewal proof cannot be read", code="bad-proof") from None
 

@@ -11,18 +11,21 @@ from pathlib import Path
 
 from cryptography import x509
 
-from keystead.errors import KeysteadError, NotThere, Unavailable
+from keystead.errors import Distrusted, KeysteadError, NotThere, Unavailable
 from keystead.machine.files import read_bounded
 from keystead.pki import csr
 from keystead.pki.certificates import (
     MAX_CERTIFICATE_OCTETS,
+    common_name,
     extended_key_usages,
     identity_of,
     load_certificates,
     to_pem,
+    trust_domain_of_ca,
 )
 from keystead.pki.names import Identity, TrustDomain
 from keystead.pki.revocation import MAX_CRL_OCTETS, load_crls
+from keystead.pki.verdicts import FOREIGN_DOMAIN
 from keystead.subscriber.layout import Files, Folder
 from keystead.subscriber.pair import Pair, read_pair
 from keystead.subscriber.roles import Role
@@ -72,7 +75,7 @@ def open_folder(path: Path, role: Role, name: str | None = None) -> Material:
     folder = Folder(path)
     folder.require()
     pair = _named(folder, role, name) if name is not None else _only(folder, role)
-    return Material(
+    material = Material(
         name=pair.files.name,
         identity=identity_of(pair.leaf),
         key_path=pair.files.key,
@@ -83,6 +86,8 @@ def open_folder(path: Path, role: Role, name: str | None = None) -> Material:
         anchors=read_anchors(folder.ca),
         key_pem=pair.key_pem,
     )
+    check_anchors(folder, material.anchors, pair.certificate_path, material.trust_domain)
+    return material
 
 
 def read_anchors(path: Path) -> tuple[x509.Certificate, ...]:
@@ -97,6 +102,33 @@ def read_anchors(path: Path) -> tuple[x509.Certificate, ...]:
             code="no-anchor",
         ) from None
     return load_certificates(data, str(path))
+
+
+def check_anchors(
+    folder: Folder, anchors: Iterable[x509.Certificate], certificate: Path, own: TrustDomain
+) -> None:
+    """Raise `Distrusted` where one of ``anchors`` is of another environment than ``certificate``'s, ``own``.
+
+    Nobody under it would be trusted; but whoever put it there, or the certificate, took one environment for
+    the other. An anchor that names no environment is left to the handshake, which refuses all under it.
+    """
+    for anchor in anchors:
+        domain = _domain_of(anchor)
+        if domain is not None and domain != own:
+            raise Distrusted(
+                f"{folder.ca} trusts another environment than that of {certificate}",
+                why=f"its {common_name(anchor)!r} is a root of {domain}; {certificate.name} is of {own}",
+                mend="keep each environment in a folder of its own (--dir DIR), and here the ca.crt of"
+                f" {own} alone: take it from that CA",
+                code=FOREIGN_DOMAIN.code,
+            )
+
+
+def _domain_of(anchor: x509.Certificate) -> TrustDomain | None:
+    try:
+        return trust_domain_of_ca(anchor)
+    except Distrusted:
+        return None
 
 
 def read_crls(path: Path) -> tuple[x509.CertificateRevocationList, ...] | None:

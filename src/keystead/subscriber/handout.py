@@ -17,6 +17,7 @@ from keystead.machine.files import read_bounded
 from keystead.pki import csr
 from keystead.pki.certificates import is_ca, load_certificates
 from keystead.pki.leaks import holds_private_key
+from keystead.pki.origins import origin, owner
 from keystead.pki.revocation import MAX_CRL_OCTETS, load_crls
 from keystead.pki.text import as_text
 from keystead.subscriber.folder import read_anchors
@@ -88,8 +89,12 @@ def _mistaken(data: bytes, source: Path) -> BadInput | None:
     """What somebody took for a certificate; None where that cannot be told."""
     for label, (what, mend) in _MISTAKEN.items():
         if label in data:
+            whose = f"it is {found}; " if (found := origin(data)) else ""
             return BadInput(
-                f"{source} is {what}, not a certificate", why=_WANTED, mend=mend, code="bad-certificate"
+                f"{source} is {what}, not a certificate",
+                why=whose + _WANTED,
+                mend=mend,
+                code="bad-certificate",
             )
     try:
         csr.parse(data, str(source))
@@ -123,10 +128,11 @@ def _leaf_and_authorities(
 ) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
     leaves = [certificate for certificate in found if not is_ca(certificate)]
     if len(leaves) != 1:
+        owners = ", ".join(map(owner, leaves or found))
         what = f"{len(leaves)} subscribers' certificates" if leaves else "CA certificates alone"
         raise BadInput(
             f"{source} holds {what}, and one subscriber's certificate is installed at a time",
-            why=_WANTED,
+            why=f"it is of {owners}; {_WANTED}",
             mend="take the NAME.pem that the CA made for this machine",
             code="bad-certificate",
         )

@@ -21,8 +21,9 @@ from keystead.pki.chains import VerifiedChain, verify
 from keystead.pki.expiry import when
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import PrivateKey, PublicKey, is_signed_by, load_private_pem, sign
+from keystead.pki.origins import owner
 from keystead.subscriber import lists, swap
-from keystead.subscriber.folder import read_anchors
+from keystead.subscriber.folder import check_anchors, read_anchors
 from keystead.subscriber.handout import Handout, read_handout
 from keystead.subscriber.keyfile import read_key
 from keystead.subscriber.layout import Files, Folder
@@ -146,8 +147,10 @@ def _holder(folder: Folder, handout: Handout) -> _Holder:
             continue
         if has_key(handout.leaf, key.public_key()):
             return _Holder(files, key, is_new)
-        seen.append(f"{path.name} {Fingerprint.of_key(key.public_key())}")
-    theirs = Fingerprint.of_key(handout.leaf.public_key())
+        there = _pair_in_place(files)
+        whose = f", of {owner(there.leaf)}" if there is not None else ""
+        seen.append(f"{path.name} {Fingerprint.of_key(key.public_key())}{whose}")
+    theirs = f"{Fingerprint.of_key(handout.leaf.public_key())} of {owner(handout.leaf)}"
     raise NotThere(
         f"{handout.source} belongs to no key in {folder.path}",
         why=f"it certifies the key {theirs}; here: {'; '.join(seen) or 'no key at all'}",
@@ -197,13 +200,13 @@ def _new_anchor(folder: Folder, chain: VerifiedChain, wish: Wish) -> bytes | Non
         )
     there = read_anchors(folder.ca) if folder.ca.exists() else ()
     if root in there:
+        check_anchors(folder, there, wish.source, chain.trust_domain)
         return None
     if there and wish.fingerprint is None:
-        trusted = ", ".join(str(Fingerprint.of_certificate(anchor)) for anchor in there)
+        trusted = ", ".join(f"{owner(anchor)}, {Fingerprint.of_certificate(anchor)}" for anchor in there)
         raise Distrusted(
             f"another CA is trusted here than the one that issued {wish.source}",
-            why=f"{folder.ca} has the fingerprint {trusted}, and the new root {common_name(root)!r}"
-            f" has {fingerprint}",
+            why=f"{folder.ca} holds {trusted}; and the new root is {owner(root)}, {fingerprint}",
             mend="keep each environment in a folder of its own (--dir DIR); or, if the CA's operator"
             f" confirms the new one: keystead install {wish.source} --fingerprint {fingerprint}",
             code="other-root",

@@ -14,8 +14,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keystead.errors import BadInput, Distrusted, KeysteadError
+from keystead.pki.certificates import subject_key_id
 from keystead.pki.chains import VerifiedChain, check_revocation
 from keystead.pki.expiry import when
+from keystead.pki.origins import issuer_names, owner
+from keystead.pki.revocation import issuer_key
+from keystead.pki.verdicts import FOREIGN_DOMAIN
 from keystead.subscriber.folder import read_crls
 from keystead.subscriber.layout import Folder
 from keystead.tls.crls import NO_CRLS, CrlSet, advance
@@ -40,9 +44,10 @@ def take(
 
     ``afresh`` leaves out those in place: they belong to another root. A list that is older than the one in
     place is not taken, with a remark. Raises `Distrusted` for a revoked certificate, and for lists that are
-    forged, missing for one of the issuers, or stale beyond the grace.
+    forged, of other CAs alone, missing for one of the issuers, or stale beyond the grace.
     """
     authorities = chain.certificates[1:]
+    _check_concern(given, chain)
     there, broken = _in_place(folder, has_others=bool(given))
     kept = () if afresh else there
     in_place = advance(NO_CRLS, kept, authorities=authorities, floors={}, now=now)
@@ -65,6 +70,18 @@ def take(
         pem=taken.crls.pem() if _ders(crls) != _ders(there) else None,
         remarks=(*broken, *older, *dropped, *_stale(taken.crls, now)),
     )
+
+
+def _check_concern(given: tuple[Crl, ...], chain: VerifiedChain) -> None:
+    """At least one list must be of a CA of the chain; those of others are kept beside, for other chains."""
+    ours = {subject_key_id(authority) for authority in chain.certificates[1:]}
+    if given and ours.isdisjoint(map(issuer_key, given)):
+        raise Distrusted(
+            f"the revocation list that came is none for {chain.identity.uri}",
+            why=f"it is that of {issuer_names(given)}, and the CA here is {owner(chain.certificates[1])}",
+            mend="take crl.pem from the CA that signed it: keystead ca crl --out crl.pem   (there)",
+            code=FOREIGN_DOMAIN.code,
+        )
 
 
 def _unusable(refusal: KeysteadError) -> Distrusted:

@@ -15,6 +15,7 @@ from keystead.machine.files import read_bounded
 from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, has_key, load_certificates, to_pem
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import PrivateKey, load_private_pem
+from keystead.pki.origins import owner
 from keystead.subscriber.keyfile import read_key
 from keystead.subscriber.layout import Files
 
@@ -52,6 +53,7 @@ def read_pair(files: Files) -> Pair:
     Raises `NotThere` without key or certificate, `BadInput` for broken ones, `Unavailable` for a key that
     others can read, and `Distrusted` (``key-mismatch``) where the two do not belong together.
     """
+    found: x509.Certificate | None = None
     for _ in range(_ATTEMPTS):
         key_pem = read_key(files.key)
         key = load_private_pem(key_pem, str(files.key))
@@ -59,9 +61,11 @@ def read_pair(files: Files) -> Pair:
             chain = _read_chain(path)
             if chain and has_key(chain[0], key.public_key()):
                 return Pair(files, _finish_swap(files, path), chain, key, key_pem)
-    if not files.certificate.exists():
+            if chain and path == files.certificate:
+                found = chain[0]
+    if found is None:
         raise _without_certificate(files)
-    raise _mismatch(files, key)
+    raise _mismatch(files, key, found)
 
 
 def _read_chain(path: Path) -> tuple[x509.Certificate, ...]:
@@ -95,14 +99,14 @@ def _without_certificate(files: Files) -> KeysteadError:
     )
 
 
-def _mismatch(files: Files, key: PrivateKey) -> KeysteadError:
+def _mismatch(files: Files, key: PrivateKey, found: x509.Certificate) -> KeysteadError:
     mend = "have the CSR of this key signed, then: keystead install"
     if files.new_key.exists():
         mend = f"if it answers the renewal: keystead install {files.certificate} --dir {files.folder}"
     return Distrusted(
-        f"{files.certificate} does not belong to {files.key}",
+        f"{files.certificate}, of {owner(found)}, does not belong to {files.key}",
         why=f"the key has the fingerprint {Fingerprint.of_key(key.public_key())}, and the certificate"
-        " binds another",
+        f" binds {Fingerprint.of_key(found.public_key())}",
         mend=mend,
         code="key-mismatch",
     )

@@ -16,8 +16,10 @@ from types import MappingProxyType
 from cryptography import x509
 
 from keystead.errors import Distrusted, KeysteadError, Unavailable
-from keystead.pki.certificates import common_name, host_names, issuer_name
+from keystead.pki.certificates import common_name, host_names, identity_of, issuer_name
 from keystead.pki.expiry import when
+from keystead.pki.names import TrustDomain
+from keystead.pki.origins import issuer_names
 from keystead.pki.verdicts import (
     CRL_INVALID,
     CRL_MISSING,
@@ -247,10 +249,19 @@ def _unknown_ca(attempt: Attempt, seen: tuple[x509.Certificate, ...]) -> tuple[s
     if own is None:
         return f"{issued}no CA is trusted here", TELL
     trusted = ", ".join(repr(common_name(anchor)) for anchor in own.anchors)
+    domain = own.identity.trust_domain
+    namesake = f"; both call themselves {domain}, and are two CAs" if _is_of(seen, domain) else ""
     return (
-        f"{issued}{own.ca_path} trusts {trusted} only",
+        f"{issued}{own.ca_path} trusts {trusted} only{namesake}",
         "use the folder of the server's environment (--dir DIR), or check that this is the server you mean",
     )
+
+
+def _is_of(seen: tuple[x509.Certificate, ...], domain: TrustDomain) -> bool:
+    try:
+        return bool(seen) and identity_of(seen[0]).trust_domain == domain
+    except Distrusted:
+        return False
 
 
 def _expired(attempt: Attempt, seen: tuple[x509.Certificate, ...]) -> tuple[str, str]:
@@ -276,9 +287,19 @@ def _revoked(attempt: Attempt, _: tuple[x509.Certificate, ...]) -> tuple[str, st
 
 
 def _crl_trouble(attempt: Attempt, _: tuple[x509.Certificate, ...]) -> tuple[str, str]:
-    where = str(attempt.credentials.crl_path) if attempt.credentials else "crl.pem"
+    own = attempt.credentials
+    where = str(own.crl_path) if own else "crl.pem"
+    lists = (own.crls if own else None) or ()
+    early = [crl.last_update_utc for crl in lists if crl.last_update_utc > attempt.now]
+    if early:
+        return (
+            f"{where} holds a list that begins on {when(max(early))}, and it is {when(attempt.now)} here",
+            "set this machine's clock right, or wait until then",
+        )
+    whose = f" of {own.identity.trust_domain}" if own else ""
+    there = f", and holds that of {issuer_names(own.crls)}" if own and own.crls else ""
     return (
-        f"{where} must hold a list in force of each CA above it: the issuing CA's and the root's",
+        f"{where} must hold a list in force of each CA{whose}, of the issuing one and the root{there}",
         f"take a fresh one from the CA (keystead ca crl --out crl.pem, there) and put it at {where}",
     )
 

@@ -76,6 +76,49 @@ def test_of_one_identity_twice_in_a_batch_the_first_wins(office: Office) -> None
     assert len(office.known("alice")) == 1
 
 
+@pytest.fixture
+def groups_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keystead.ca.authority.batch.GROUP", 2)
+
+
+@pytest.mark.usefixtures("groups_of_two")
+def test_outcomes_of_many_groups_stand_in_the_order_of_their_csrs(office: Office) -> None:
+    data = [csr_pem(f"user-{number}", signer=key(f"{number}")) for number in range(7)]
+    data[3] = b"not a csr"
+    outcomes = office.outcomes(*data)
+    assert [outcome.source for outcome in outcomes] == [f"{number}.csr" for number in range(7)]
+    assert [isinstance(outcome, Signed) for outcome in outcomes] == [number != 3 for number in range(7)]
+    with office.authority() as authority, authority.inventory.reading() as tx:
+        log.verify(tx)
+
+
+@pytest.mark.usefixtures("groups_of_two")
+@pytest.mark.parametrize("again", range(1, 7))
+def test_of_one_key_twice_in_different_groups_the_first_wins_too(office: Office, again: int) -> None:
+    # What the second's facts were read from may be older than the first's record: groups overlap.
+    data = [csr_pem(f"user-{number}", signer=key(f"{number}")) for number in range(7)]
+    data[again] = csr_pem("another", signer=key("0"))
+    outcomes = office.outcomes(*data)
+    rejected = outcomes.pop(again)
+    assert isinstance(rejected, Rejected)
+    assert codes(rejected.error) == ["twice"]
+    assert all(isinstance(outcome, Signed) for outcome in outcomes)
+
+
+@pytest.mark.usefixtures("groups_of_two")
+def test_each_group_is_recorded_before_it_is_given_out(office: Office) -> None:
+    charter = office.charter()
+    bench = LocalBench(charter.configuration.profiles, lambda: open_issuer(charter, office.secrets))
+    batch = [Submission(f"{n}.csr", csr_pem(f"user-{n}", signer=key(f"{n}")), Wishes()) for n in range(7)]
+    with office.authority() as authority:
+        for group in sign(authority, bench, iter(batch)):
+            for outcome in group:
+                assert isinstance(outcome, Signed)
+                assert [found.certificate for found in office.known(outcome.identity.name)] == [
+                    outcome.certificate
+                ]
+
+
 def test_an_empty_batch_is_nothing(office: Office) -> None:
     assert office.outcomes() == []
 
@@ -249,7 +292,7 @@ def test_the_same_renewal_again_gives_the_same_certificate(office: Office) -> No
 def test_a_proof_of_another_environment_is_worth_nothing(office: Office) -> None:
     old = office.signed(csr_pem("alice"))
     asked = renewal_of(old, "alice", "alice-2")
-    assert codes(office.refused(asked, environment=STAGING)) == ["bad-proof"]
+    assert codes(office.refused(asked, environment=STAGING)) == ["foreign-renewal"]
 
 
 def test_a_revoked_certificate_renews_nothing(office: Office) -> None:

@@ -33,8 +33,8 @@ RACES = {
     ),
     "signing": Entry(
         ("openssl",),
-        lambda place: signing.race(place, 20_000, 3),
-        lambda place: signing.race(place, 1_000, 1),
+        lambda place: signing.race(place, 20_000, 3, 1_000_000),
+        lambda place: signing.race(place, 1_000, 1, 20_000),
     ),
     "handshakes": Entry(
         ("nginx", "gcc", OPENSSL_HEADERS),

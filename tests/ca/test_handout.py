@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from keystead.ca.authority.model import Repeated, Signed
-from keystead.ca.handout import Counter, Parcel, check_place
-from keystead.errors import AlreadyThere
+from keystead.ca.handout import Counter, ForkedClerk, Parcel, check_place
+from keystead.errors import AlreadyThere, NotThere
+from keystead.machine.forks import forked
 from keystead.pki.certificates import load_certificates, to_pem
 from keystead.pki.names import HostNames, TrustDomain
 from keystead.pki.revocation import load_crls
@@ -111,3 +112,23 @@ def test_a_file_that_only_its_owner_can_read_is_not_overwritten(
     hand_out(office, {"0.csr": out}, answer)
     assert secret.read_text() == "a private key, perhaps"
     assert {path.name for path in out.glob(f"*.{suffix[1:]}")} >= {f"alice.client{suffix}"}
+
+
+@pytest.mark.slow
+def test_a_clerk_in_another_process_writes_the_same_files(office: Office, out: Path) -> None:
+    answer = office.signed(csr_pem("alice"))
+    with forked(Counter(office.charter(), {"0.csr": out})) as (counter,):
+        clerk = ForkedClerk(counter)
+        clerk.deliver([Parcel.of(answer)])
+        clerk.settle()
+    assert {path.name for path in out.iterdir()} == {"alice.crt", "ca.crt", "crl.pem", "alice.pem"}
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_in_another_process_is_told_before_the_end(office: Office, tmp_path: Path) -> None:
+    answer = office.signed(csr_pem("alice"))
+    with forked(Counter(office.charter(), {"0.csr": tmp_path / "missing"})) as (counter,):
+        clerk = ForkedClerk(counter)
+        clerk.deliver([Parcel.of(answer)])
+        with pytest.raises(NotThere, match="missing"):
+            clerk.settle()

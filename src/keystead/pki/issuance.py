@@ -21,7 +21,7 @@ from keystead.pki.csr import general_names
 from keystead.pki.expiry import BACKDATE, when
 from keystead.pki.facts import ApprovedRequest
 from keystead.pki.fingerprints import Fingerprint
-from keystead.pki.keys import PrivateKey, PublicKey, digest_for
+from keystead.pki.keys import SHA2, PrivateKey, PublicKey, digest_for
 from keystead.pki.names import TrustDomain
 from keystead.pki.profiles import Profile
 from keystead.pki.serials import serial_hex
@@ -85,6 +85,7 @@ class Template:
     """What all leaves of one profile and one issuer have in common: made once, for it is half of each."""
 
     issuer: Issuer
+    digest: SHA2 | None
     extensions: tuple[_Extension, ...]
 
     @classmethod
@@ -92,7 +93,7 @@ class Template:
         """The template for leaves of ``profile``."""
         purposes = x509.ExtendedKeyUsage(profile.purposes)
         own = (_critical(_NOT_A_CA), _critical(_LEAF_USAGE), _plain(purposes))
-        return cls(issuer, (*own, *_of_issuer(issuer)))
+        return cls(issuer, digest_for(issuer.key), (*own, *_of_issuer(issuer)))
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def issue(request: ApprovedRequest, template: Template, *, serial: int, now: dat
             *template.extensions,
         ),
     )
-    certificate = builder.sign(issuer.key, digest_for(issuer.key))
+    certificate = builder.sign(issuer.key, template.digest)
     return IssuedCertificate(
         serial=serial_hex(serial),
         der=certificate.public_bytes(Encoding.DER),

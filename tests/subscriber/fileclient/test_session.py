@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import ssl
@@ -14,12 +15,16 @@ from typing import Any
 
 import pytest
 
-from keystead.errors import KeysteadError
+from keystead.errors import KeysteadError, Unavailable
+from keystead.machine.clock import system_clock
 from keystead.pki.certificates import load_certificate
 from keystead.pki.keys import KeyType
 from keystead.subscriber.fileclient.address import ServerAddress
 from keystead.subscriber.fileclient.fetching import list_files
+from keystead.subscriber.fileclient.session import credentials_of, open_session
+from keystead.subscriber.fileserver.material import open_material
 from keystead.subscriber.layout import Folder
+from keystead.web.server import serving
 from tests.subscriber.conftest import Subscribe
 from tests.subscriber.fileclient.conftest import Run, Running
 from tests.subscriber.throwaway_ca import ThrowawayCa
@@ -141,6 +146,23 @@ def test_a_server_that_the_newer_list_revokes_gets_nothing(
     revoking = ca.crl_pem()
     monkeypatch.setattr("keystead.subscriber.fileserver.app.crls_of", lambda scope: revoking)
     assert refusal(server).code == "revoked"
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Somebody's own, which knows nothing of files."""
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b"not here"})
+
+
+def test_a_server_of_an_application_is_told_from_a_file_server(run: Run, folder: Folder) -> None:
+    material = open_material(folder.path, "web", folder.crl)
+    own = credentials_of(folder.path, "alice")
+    with serving(application, material.source, listen=["127.0.0.1:0"], log=io.StringIO()) as (at,):
+        address = ServerAddress("127.0.0.1", at.port)
+        with pytest.raises(Unavailable, match="keeps no files") as caught:
+            open_session(own, address, system_clock, print)
+    assert "keystead serve APP" in caught.value.why
+    assert caught.value.code == "no-file-server"
 
 
 @pytest.mark.parametrize("key_type", [KeyType.P256], indirect=True)  # this server is Python's own

@@ -104,12 +104,22 @@ def _no_keystead(address: ServerAddress, error: KeysteadError) -> KeysteadError:
     except KeysteadError:
         return error
     if asks:
-        return error
+        return _no_files(address) if error.code == "http-404" else error
     return Unavailable(
         f"the server {address.authority} does not speak mutual TLS",
         why="it did not ask for a client certificate, so that it cannot know who sends",
         mend="check the address (--to URL); or set the server up to demand one, as keystead serve does",
         code="no-mutual-tls",
+    )
+
+
+def _no_files(address: ServerAddress) -> KeysteadError:
+    return Unavailable(
+        f"the server {address.authority} keeps no files",
+        why=f"it speaks mutual TLS and has no {WHOAMI}: an application of its own stands behind it"
+        " (keystead serve APP)",
+        mend="name a file server (--to URL); or call the application with keystead.client() or curl",
+        code="no-file-server",
     )
 
 

@@ -154,8 +154,9 @@ def test_a_file_that_leads_nowhere(practice: Practice) -> None:
     assert practice.examine() == ()
 
 
-def test_a_csr_that_was_never_sent(practice: Practice) -> None:
-    practice.type_in(practice.here, "keystead csr bob --dir certs")
+@pytest.mark.parametrize("options", ["", "--profile server --san localhost"])
+def test_a_csr_that_was_never_sent(practice: Practice, options: str) -> None:
+    practice.type_in(practice.here, f"keystead csr bob {options} --dir certs")
     practice.healed("certificate-missing")
 
 

@@ -27,6 +27,7 @@ from keystead.pki.certificates import (
     identity_of,
     load_certificates,
 )
+from keystead.pki.csr import CertificateRequest
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import PrivateKey, load_private_pem
 from keystead.pki.names import check_name
@@ -56,12 +57,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """One NAME of the folder. What could not be read of it is the error that says so."""
+    """One NAME of the folder. What could not be read of it is the error that says so.
+
+    ``asked`` is the CSR that lies there, if it is the key's.
+    """
 
     files: Files
     key: PrivateKey | KeysteadError = field(repr=False)
     chain: Certificates | KeysteadError
-    has_csr: bool
+    asked: CertificateRequest | None
 
     @property
     def certificates(self) -> Certificates:
@@ -86,7 +90,7 @@ class Holder:
 
     def seen(self, path: Path, detail: str = "", hosts: tuple[str, ...] = ()) -> Seen:
         """This subscriber in a finding about ``path``; ``hosts`` in place of those that it covers."""
-        profile, environment = "", ""
+        profile, environment = "server" if self.asked and self.asked.wants_server else "", ""
         covered: tuple[str, ...] = ()
         for leaf in self.leaf:
             covered = host_names(leaf).texts
@@ -96,7 +100,8 @@ class Holder:
             except KeysteadError:
                 continue
             profile, environment = identity.profile, identity.environment
-        return Seen(path, detail, self.files.name, profile, environment, hosts or covered, self.has_csr)
+        has_csr = self.asked is not None
+        return Seen(path, detail, self.files.name, profile, environment, hosts or covered, has_csr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +178,14 @@ def _holder(files: Files) -> Holder:
             as_text(read_bounded(files.certificate, MAX_CERTIFICATE_OCTETS)), str(files.certificate)
         )
     )
-    return Holder(files, key, chain, _has_csr(files, key))
+    return Holder(files, key, chain, _asked(files, key))
 
 
-def _has_csr(files: Files, key: PrivateKey | KeysteadError) -> bool:
-    if isinstance(key, KeysteadError):
-        return False
+def _asked(files: Files, key: PrivateKey | KeysteadError) -> CertificateRequest | None:
     asked = _or_error(lambda: csr.parse(read_bounded(files.csr, csr.MAX_CSR_OCTETS), str(files.csr)))
-    if isinstance(asked, KeysteadError):
-        return False
-    return asked.key_fingerprint == Fingerprint.of_key(key.public_key())
+    if isinstance(key, KeysteadError) or isinstance(asked, KeysteadError):
+        return None
+    return asked if asked.key_fingerprint == Fingerprint.of_key(key.public_key()) else None
 
 
 def _lists(path: Path) -> tuple[Crl, ...]:

@@ -18,12 +18,17 @@ from keystead.tls.crls import issuer_id
 
 
 class Standing:
-    """One connection's peer, looked up again only when what is in force has changed."""
+    """One connection's peer, looked up again only when what is in force has changed.
 
-    __slots__ = ("_chain", "_checked", "_finding", "_until")
+    That happens to all connections at once: what does not change is read out of the chain beforehand.
+    """
+
+    __slots__ = ("_chain", "_checked", "_finding", "_issued", "_last", "_until")
 
     def __init__(self, chain: tuple[x509.Certificate, ...]) -> None:
         self._chain = chain
+        self._issued = tuple((issuer_id(one), one.serial_number) for one in chain)
+        self._last = min(one.not_valid_after_utc for one in chain).timestamp()
         self._checked: InForce | None = None
         self._finding: Distrusted | None = None
         self._until = 0.0
@@ -35,39 +40,37 @@ class Standing:
         """
         if current is not self._checked:
             self._checked = current
-            self._finding = _look_up(self._chain, current)
-            last = min(certificate.not_valid_after_utc for certificate in self._chain)
-            issuers = map(issuer_id, self._chain)
-            self._until = min(last.timestamp(), current.crls.usable_until(issuers, current.grace))
+            self._finding = self._look_up(current)
+            issuers = (issuer for issuer, _ in self._issued)
+            self._until = min(self._last, current.crls.usable_until(issuers, current.grace))
         if self._finding is None and now >= self._until:
             return _out_of_date(self._chain, datetime.fromtimestamp(now, UTC))
         return self._finding
 
-
-def _look_up(chain: tuple[x509.Certificate, ...], current: InForce) -> Distrusted | None:
-    if chain[-1] not in current.credentials.anchors:
-        return Distrusted(
-            f"the CA {common_name(chain[-1])!r} is no longer trusted here",
-            mend="ask for a certificate of the CA that this server trusts now",
-            code="unknown-ca",
-        )
-    for certificate in chain:
-        issuer = issuer_id(certificate)
-        if not current.crls.covers(issuer):
+    def _look_up(self, current: InForce) -> Distrusted | None:
+        anchor = self._chain[-1]
+        if anchor not in current.credentials.anchors:
             return Distrusted(
-                f"the certificate of {common_name(certificate)!r} cannot be checked",
-                why="there is no revocation list of its issuer here",
-                mend="bring the newest crl.pem from the CA to the server",
-                code="crl-missing",
+                f"the CA {common_name(anchor)!r} is no longer trusted here",
+                mend="ask for a certificate of the CA that this server trusts now",
+                code="unknown-ca",
             )
-        if current.crls.revoked(issuer, certificate.serial_number):
-            return Distrusted(
-                f"the certificate of {common_name(certificate)!r} is revoked",
-                why=f"its serial number {serial_hex(certificate.serial_number)} is on the issuer's CRL",
-                mend="ask the CA for a new certificate: keystead csr NAME   (with a new key)",
-                code="revoked",
-            )
-    return None
+        for certificate, (issuer, serial) in zip(self._chain, self._issued, strict=True):
+            if not current.crls.covers(issuer):
+                return Distrusted(
+                    f"the certificate of {common_name(certificate)!r} cannot be checked",
+                    why="there is no revocation list of its issuer here",
+                    mend="bring the newest crl.pem from the CA to the server",
+                    code="crl-missing",
+                )
+            if current.crls.revoked(issuer, serial):
+                return Distrusted(
+                    f"the certificate of {common_name(certificate)!r} is revoked",
+                    why=f"its serial number {serial_hex(serial)} is on the issuer's CRL",
+                    mend="ask the CA for a new certificate: keystead csr NAME   (with a new key)",
+                    code="revoked",
+                )
+        return None
 
 
 def _out_of_date(chain: tuple[x509.Certificate, ...], now: datetime) -> Distrusted:

@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keystead.errors import Distrusted
-from keystead.tls.contexts import Holder, InForce
+from keystead.pki.names import TrustDomain
+from keystead.tls.contexts import Holder
 from keystead.tls.peer import CRLS_KEY, SCOPE_KEY, Peer, recognise
 from keystead.tls.standing import Standing
 from keystead.tls.transport import Handshake
@@ -49,7 +50,7 @@ class Visitor:
         self._holder = holder
         self._clock = clock
         self._standing = Standing(handshake.chain) if handshake.chain else None
-        self._recognised_under: InForce | None = None
+        self._recognised_by: TrustDomain | None = None
         self._peer: Peer | Distrusted
         self._tls: dict[str, Any] | None = None
 
@@ -87,11 +88,11 @@ class Visitor:
         }
 
     def _recognise(self) -> Peer | Distrusted:
-        current = self._holder.current
-        if current is not self._recognised_under:
-            self._recognised_under = current
+        own = self._holder.current.credentials.trust_domain
+        if own != self._recognised_by:
+            self._recognised_by = own
             try:
-                self._peer = recognise(self._handshake.chain, current.credentials.trust_domain)
+                self._peer = recognise(self._handshake.chain, own)
             except Distrusted as stranger:
                 self._peer = stranger
         return self._peer

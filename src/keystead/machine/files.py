@@ -10,7 +10,6 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from io import FileIO
 from pathlib import Path
 
 from keystead.errors import BadInput, Unavailable
@@ -185,13 +184,14 @@ def _appear(folder: str, path: str | Path, data: bytes, mode: int, *, sync: bool
         if error.errno not in _KNOWS_NO_NAMELESS:
             raise
         return False
-    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
-        _fill(file, data, mode, sync=sync)
+    try:
+        _fill(descriptor, data, mode, sync=sync)
         # A folder's descriptor, which an absolute path ignores, makes Python follow the link in /proc.
-        try:
-            os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
-        except (FileExistsError, FileNotFoundError):  # without /proc the second
-            return False
+        os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
+    except (FileExistsError, FileNotFoundError):  # without /proc the second
+        return False
+    finally:
+        os.close(descriptor)
     return True
 
 
@@ -200,12 +200,13 @@ def _replace(path: str | Path, data: bytes, mode: int, *, sync: bool) -> None:
     folder, name = os.path.split(path)
     descriptor, beside = _begin(folder, name, mode)
     try:
-        with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
-            _fill(file, data, mode, sync=sync)
-            os.replace(beside, path)  # noqa: PTH105 - while it is locked, so that no sweep takes it
+        _fill(descriptor, data, mode, sync=sync)
+        os.replace(beside, path)  # noqa: PTH105 - while it is locked, so that no sweep takes it
     except BaseException:
         _remove(beside)
         raise
+    finally:
+        os.close(descriptor)
 
 
 def _begin(folder: str, name: str, mode: int) -> tuple[int, str]:
@@ -220,20 +221,21 @@ def _begin(folder: str, name: str, mode: int) -> tuple[int, str]:
 def _write_exclusively(path: Path, data: bytes, mode: int) -> None:
     descriptor = os.open(path, _NEW, mode)
     try:
-        with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
-            _fill(file, data, mode, sync=True)
+        _fill(descriptor, data, mode, sync=True)
     except BaseException:
         _remove(path)
         raise
+    finally:
+        os.close(descriptor)
 
 
-def _fill(file: FileIO, data: bytes, mode: int, *, sync: bool) -> None:
-    os.fchmod(file.fileno(), mode)  # the umask has taken from the mode that open was given
+def _fill(descriptor: int, data: bytes, mode: int, *, sync: bool) -> None:
+    os.fchmod(descriptor, mode)  # the umask has taken from the mode that open was given
     view = memoryview(data)
     while view:
-        view = view[file.write(view) :]
+        view = view[os.write(descriptor, view) :]
     if sync:
-        os.fsync(file.fileno())
+        os.fsync(descriptor)
 
 
 def _remove(path: str | Path) -> None:

@@ -127,7 +127,8 @@ def _read(csr: x509.CertificateSigningRequest) -> CertificateRequest:
     extensions = csr.extensions
     san = _found(extensions, x509.SubjectAlternativeName)
     host_names, bad = _host_names(san)
-    names = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    subject = csr.subject
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return CertificateRequest(
         der=csr.public_bytes(Encoding.DER),
         public_key=public_key,
@@ -139,7 +140,7 @@ def _read(csr: x509.CertificateSigningRequest) -> CertificateRequest:
         uris=tuple(san.get_values_for_type(x509.UniformResourceIdentifier)) if san else (),
         purposes=_purposes(extensions),
         wants_ca=_wants_ca(extensions),
-        left_out=_left_out(csr.subject, extensions, san),
+        left_out=_left_out(subject, extensions, san),
         proof=_proof(csr),
     )
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keystead.pki import signedlists
 from keystead.pki.keys import KeyType, generate
 from keystead.pki.signedlists import SignedList, find_lists
 
@@ -128,6 +129,13 @@ def test_a_critical_extension_of_an_entry_is_noticed(critical: bool) -> None:
     entries = [entry(serial) for serial in range(1, 400)]
     signed = SignedList.parse(made_by(KEYS["ed25519"], *entries, entry(400, critical=critical)))
     assert signed.has_critical_entry() is critical
+
+
+@pytest.mark.parametrize("step", range(1, 40))
+def test_it_is_noticed_wherever_the_steps_divide_the_list(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    signed = SignedList.parse(made_by(KEYS["ed25519"], entry(5, critical=True)))
+    monkeypatch.setattr(signedlists, "_STEP_OCTETS", step)
+    assert signed.has_critical_entry()
 
 
 def test_octets_that_only_look_like_a_critical_extension_are_none() -> None:

@@ -35,6 +35,7 @@ def no_pause() -> None:
 _BEGIN = b"-----BEGIN X509 CRL-----"
 _END = b"-----END X509 CRL-----"
 _STEP_TEXT = 256 * 1024
+_STEP_OCTETS = 1024 * 1024
 _STEP_ENTRIES = 1000
 _LINE_OCTETS = 48
 """In one line of PEM, which has 64 characters (RFC 7468, section 2)."""
@@ -103,15 +104,20 @@ class SignedList:
         """Whether an entry has a critical extension (RFC 5280, section 5.3: who does not know it may not
         use the list). Looking at each takes long, so it is only done where the octets may hold one.
         """
-        may_have = _CRITICAL in self.der
-        pause()
-        if not may_have:
+        if not self._may_have_critical_entry(pause):
             return False
         for number, entry in enumerate(self.crl):
             if any(extension.critical for extension in entry.extensions):
                 return True
             if number % (_STEP_ENTRIES // 4) == 0:
                 pause()
+        return False
+
+    def _may_have_critical_entry(self, pause: Pause) -> bool:
+        for start in range(0, len(self.der), _STEP_OCTETS):
+            if self.der.find(_CRITICAL, start, start + _STEP_OCTETS + len(_CRITICAL) - 1) >= 0:
+                return True
+            pause()
         return False
 
     def pem(self, pause: Pause = no_pause) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 import time
 from pathlib import Path
@@ -144,4 +145,24 @@ def test_one_address_may_hold_only_its_share(make_door: Any, alice: Pair) -> Non
         with RawClient(door.port, alice.context, source="127.0.0.9") as elsewhere:
             elsewhere.handshake().send(b"y")
             assert elsewhere.recv_exactly(1) == b"y"
+    assert not door.acceptor.capacity.total
+
+
+def test_who_has_gone_before_the_door_is_opened_is_not_let_in_and_not_reported(
+    door: Door, alice: Pair, engine: str
+) -> None:
+    """A flood of such fills the log, and costs a handshake's key each, unless they are told from others."""
+    if "asyncio" in engine:
+        pytest.skip("asyncio does not say that they have gone; keystead serves with uvloop")
+    door.loop.call_soon_threadsafe(time.sleep, 0.3)  # meanwhile nobody is accepted
+    for _ in range(50):
+        gone = socket.create_connection(("127.0.0.1", door.port), timeout=5)
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.sendall(b"\x16\x03\x01")
+        gone.close()
+    with RawClient(door.port, alice.context) as client:
+        client.handshake().send(b"still here")
+        assert client.recv_exactly(10) == b"still here"
+    until(lambda: not door.acceptor.connections)
+    assert door.refusals == []
     assert not door.acceptor.capacity.total

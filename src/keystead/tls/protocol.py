@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import SSL
 
+from keystead.tls.capacity import Slot
 from keystead.tls.deadline import Deadline
 from keystead.tls.incoming import BARREN, TURN, Incoming
 from keystead.tls.openssl import has_output
@@ -73,7 +74,13 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._raw = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
-        self._address = (transport.get_extra_info("peername") or ("unknown",))[0]
+        self._slot: Slot | None = None
+        peer = transport.get_extra_info("peername")
+        if peer is None:  # reset while it waited to be accepted: a flood of those must cost next to nothing
+            self._reported = True
+            self._raw.abort()
+            return
+        self._address = peer[0]
         self._in_force = self._acceptor.holder.current
         self._connection = SSL.Connection(self._in_force.context, None)
         self._connection.set_app_data(self._note)
@@ -227,6 +234,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def _open(self) -> None:
         assert self._slot is not None
         self._slot.establish()
+        if self._state is not State.HANDSHAKE:
+            return  # the place was given to another at the last moment
         self._clock.clear()
         self._state = State.OPEN
         self._out.flush_soon()  # in TLS 1.2 the last word of the handshake is the server's

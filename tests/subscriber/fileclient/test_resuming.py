@@ -116,9 +116,11 @@ def test_an_upload_goes_on_where_the_connection_broke(server: Running, path: Pat
         receipt = send(session.first, path, watcher)
     assert receipt.size == SIZE
     assert (stored(server) / path.name).read_bytes() == path.read_bytes()
-    assert len(watcher.waited) >= 2
+    assert (
+        watcher.waited
+    )  # once or twice: the second connection may be used up by asking again where it stands
     assert set(watcher.waited) <= persistence.PASSING
-    assert len(watcher.went_on) >= 2
+    assert watcher.went_on
     assert watcher.went_on == sorted(watcher.went_on)
     assert proxy.up < SIZE * 1.5  # some of it was lost on its way
     assert watcher.steps[-1] == SIZE

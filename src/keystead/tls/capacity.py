@@ -41,15 +41,8 @@ class Caps:
     handshakes: int = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Plea:
-    """Another process's wish that a half-open connection here give way: of which keys, ``suits`` tells.
-
-    ``pass_on`` asks the next process, where there is none here any more; False where there is none at all.
-    """
-
-    suits: Callable[[str], bool]
-    pass_on: Callable[[], bool]
+Plea = Callable[[str], bool]
+"""Another process's wish that a half-open connection here give way: tells whether one of a key would do."""
 
 
 class Tally(Protocol):
@@ -231,25 +224,40 @@ class Capacity:
         for loser in evicted:
             loser.evict()
 
-    def _hear_pleas(self, tally: Tally, evicted: list[Slot]) -> None:
-        for plea in tally.pleas():
-            oldest = next((slot for slot in self._waiting if plea.suits(slot.key)), None)
-            if oldest is None:  # its handshake is done meanwhile
-                plea.pass_on()
+    def _hear_pleas(self, tally: Tally, evicted: list[Slot], leaving: Slot | None = None) -> None:
+        """Before a half-open connection becomes anything else, so that for each plea there is one that suits.
+
+        One that is ``leaving`` anyway satisfies a plea as well as any.
+        """
+        for suits in tally.pleas():
+            if leaving is not None and suits(leaving.key):
+                leaving = None
                 continue
+            oldest = next(slot for slot in self._waiting if suits(slot.key))
             oldest.release()
             evicted.append(oldest)
 
     def settle(self, slot: Slot) -> None:
-        """Called by the slot whose handshake is done."""
-        if slot in self._waiting:
-            del self._waiting[slot]
-            with self._tally as tally:
+        """Called by the slot whose handshake is done; it may be evicted at this last moment."""
+        if slot not in self._waiting:
+            return
+        evicted: list[Slot] = []
+        with self._tally as tally:
+            self._hear_pleas(tally, evicted)
+            if slot in self._waiting:
+                del self._waiting[slot]
                 tally.settle(slot.key)
+        for loser in evicted:
+            loser.evict()
 
     def forget(self, slot: Slot) -> None:
         """Called by the slot that is given back."""
+        evicted: list[Slot] = []
         half_open = slot in self._waiting
         self._waiting.pop(slot, None)
         with self._tally as tally:
+            if half_open:
+                self._hear_pleas(tally, evicted, leaving=slot)
             tally.give_back(slot.key, half_open=half_open)
+        for loser in evicted:
+            loser.evict()

@@ -86,15 +86,8 @@ class SharedTally:
 
     def plead(self, key: str | None) -> bool:
         """Have another worker close a half-open one (of ``key``); False where none has any."""
-        return self._plead(_ANYBODY if key is None else self._bucket(key) + 1)
+        plea = _ANYBODY if key is None else self._bucket(key) + 1
 
-    def pleas(self) -> tuple[Plea, ...]:
-        """What others have pleaded for since the last time."""
-        found = _pleas(self._own)
-        self._own[_PLEADED] = 0
-        return tuple(Plea(partial(self._suits, plea), partial(self._plead, plea)) for plea in found)
-
-    def _plead(self, plea: int) -> bool:
         def available(worker: int) -> int:
             row = self._others[worker]
             return row[_HALF_OPEN if plea == _ANYBODY else _HELD_HALF_OPEN + plea - 1] - row[_PLEADED]
@@ -108,6 +101,12 @@ class SharedTally:
         row[_PLEA + row[_PLEADED]] = plea
         row[_PLEADED] += 1
         return True
+
+    def pleas(self) -> tuple[Plea, ...]:
+        """What others have pleaded for since the last time."""
+        found = _pleas(self._own)
+        self._own[_PLEADED] = 0
+        return tuple(partial(self._suits, plea) for plea in found)
 
     def _suits(self, plea: int, key: str) -> bool:
         return plea in (_ANYBODY, self._bucket(key) + 1)

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystead.pki import signedlists
@@ -111,6 +111,7 @@ def test_an_algorithm_that_differs_inside_and_outside_is_refused() -> None:
         SignedList.parse(mixed)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 2**159 - 1), max_size=30, unique=True))
 def test_all_serials_are_found(serials: list[int]) -> None:
     signed = SignedList.parse(made_by(KEYS["ed25519"], *map(entry, serials)))
@@ -143,6 +144,7 @@ def test_octets_that_only_look_like_a_critical_extension_are_none() -> None:
     assert not signed.has_critical_entry()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 50))
 def test_pem_is_what_cryptography_writes(entries: int) -> None:
     signed = SignedList.parse(made_by(KEYS["ed25519"], *map(entry, range(1, 1 + entries))))
@@ -155,6 +157,7 @@ def armoured(der: bytes, width: int = 64, end: bytes = b"\n") -> bytes:
     return end.join([b"-----BEGIN X509 CRL-----", *lines, b"-----END X509 CRL-----", b""])
 
 
+@settings(deadline=None, max_examples=30)  # an example may be a megabyte
 @given(st.lists(st.integers(0, 700_000), min_size=1, max_size=3), st.sampled_from([64, 76, 4096, 9**9]))
 def test_what_was_armoured_is_found_whatever_its_length(sizes: list[int], width: int) -> None:
     ders = [bytes(number % 251 for number in range(size % 1000)) * (1 + size // 1000) for size in sizes]

@@ -186,6 +186,14 @@ def cut_uploads(caller: Caller, end: float) -> int:
     return struck
 
 
+def begun_uploads(caller: Caller, end: float) -> int:
+    """Uploads by tus that are begun and left, as many as there may be, and more."""
+    fields = b"Tus-Resumable: 1.0.0\r\nUpload-Length: 1000\r\nUpload-Metadata: filename Zg==\r\n"
+    create = b"POST /tus/ HTTP/1.1\r\n" + HOST + fields + b"Content-Length: 0\r\n\r\n"
+    look = b"GET /tus/ HTTP/1.1\r\n" + HOST + b"\r\n"
+    return strike(caller, end, cycle([create * 50, look]))
+
+
 HTTP: dict[str, Attack] = {
     "slow heads (slowloris)": slow_heads,
     "slow bodies": slow_bodies,
@@ -196,5 +204,6 @@ HTTP: dict[str, Attack] = {
     "pipelines of 5,000 requests, unread": pipelines,
     "downloads that nobody reads": no_reader,
     "uploads that are reset": cut_uploads,
+    "uploads by tus, begun and left": begun_uploads,
     "websockets, whole and broken": websockets,
 }

@@ -15,8 +15,8 @@ from keystead.pki.names import Identity, TrustDomain
 from keystead.subscriber.fileserver.conditions import Conditions
 from keystead.subscriber.fileserver.digests import Digests
 from keystead.subscriber.fileserver.incoming import begin
+from keystead.subscriber.fileserver.resumable import Uploads
 from keystead.subscriber.fileserver.shelf import Shelf, open_store
-from keystead.wire.files import Entry
 from tests.subscriber.fileserver.callers import DOMAIN, in_pieces
 
 ALICE = Identity(DOMAIN, "client", "alice")
@@ -233,17 +233,21 @@ def test_without_extended_attributes_the_process_remembers(
     test_a_digest_is_made_once(shelf, monkeypatch)
 
 
-def test_many_lists_at_once_leave_a_thread_for_files(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("target", ["/files/", "/tus/"])
+def test_many_lists_at_once_leave_a_thread_for_files(
+    server: Any, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
     may_end = threading.Event()
 
-    def long(_: Shelf) -> Iterator[Entry]:
+    def long(_: object) -> Iterator[Any]:
         may_end.wait(30)
         return iter(())
 
     monkeypatch.setattr(Shelf, "entries", long)
+    monkeypatch.setattr(Uploads, "pending", long)
 
     async def many() -> None:
-        lists = [asyncio.create_task(server.ask("GET", "/files/")) for _ in range(40)]
+        lists = [asyncio.create_task(server.ask("GET", target)) for _ in range(40)]
         try:
             await asyncio.sleep(0)
             async with asyncio.timeout(10):

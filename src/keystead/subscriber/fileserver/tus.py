@@ -86,6 +86,7 @@ class Tus:
         self._store = store
         self._ledger = ledger
         self._rereading = asyncio.Semaphore(_REREADINGS)
+        self._listing = asyncio.Semaphore(1)  # long lists, side by side, left no thread for files
         self._at_all: Mapping[str, Verb] = {
             "OPTIONS": self._say_what_is_known,
             "POST": self._create,
@@ -139,8 +140,11 @@ class Tus:
         }
         return Response(status_code=204, headers=headers)
 
-    async def _list(self, visit: Visit, _: Request) -> Response:
-        body = await asyncio.to_thread(lambda: list_to_json(visit.uploads.pending()))
+    async def _list(self, visit: Visit, request: Request) -> Response:
+        async with self._listing:
+            if await request.is_disconnected():
+                return CLIENT_GONE
+            body = await asyncio.to_thread(lambda: list_to_json(visit.uploads.pending()))
         return as_json(body, headers={"cache-control": "no-store"})
 
     async def _create(self, visit: Visit, request: Request) -> Response:

@@ -72,7 +72,7 @@ def test_a_writer_whose_file_was_swept_before_it_was_locked_begins_anew(
             swept.append(True)
         return is_taken(descriptor, path)
 
-    monkeypatch.setattr(files, "is_taken", late)
+    monkeypatch.setattr(leftovers, "is_taken", late)
     files.write_atomic(tmp_path / "a.crt", b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.crt", b"new")]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keystead.machine import sqlite
+from keystead.machine import leftovers, sqlite
 from keystead.machine.snapshots import snapshot
 
 
@@ -49,3 +49,23 @@ def test_it_has_no_name_while_it_is_read(tmp_path: Path, database: sqlite3.Conne
     with snapshot(database, tmp_path / "a.db"):
         assert sorted(tmp_path.iterdir()) == before
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_copy_that_was_swept_before_it_was_locked_is_begun_anew(
+    tmp_path: Path, database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_taken = leftovers.is_taken
+    swept: list[str] = []
+
+    def late(descriptor: int, path: str) -> bool:
+        if not swept:
+            leftovers.sweep(tmp_path)
+            swept.append(path)
+        return is_taken(descriptor, path)
+
+    monkeypatch.setattr(leftovers, "is_taken", late)
+    with snapshot(database, tmp_path / "a.db") as file:
+        (tmp_path / "copy.db").write_bytes(file.read())
+    assert swept
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert count(copy) == 1000

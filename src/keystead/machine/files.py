@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from keystead.errors import BadInput, Unavailable
-from keystead.machine.leftovers import is_taken, sweep, temporary_name
+from keystead.machine.leftovers import begin, sweep
 from keystead.machine.oserrors import explain, told
 
 PRIVATE = 0o600
@@ -198,7 +198,7 @@ def _appear(folder: str, path: str | Path, data: bytes, mode: int, *, sync: bool
 def _replace(path: str | Path, data: bytes, mode: int, *, sync: bool) -> None:
     # Plain strings: of ten thousand files, pathlib would be the larger half of the work.
     folder, name = os.path.split(path)
-    descriptor, beside = _begin(folder, name, mode)
+    descriptor, beside = begin(folder, name, mode)
     try:
         _fill(descriptor, data, mode, sync=sync)
         os.replace(beside, path)  # noqa: PTH105 - while it is locked, so that no sweep takes it
@@ -206,15 +206,6 @@ def _replace(path: str | Path, data: bytes, mode: int, *, sync: bool) -> None:
         _remove(beside)
         raise
     finally:
-        os.close(descriptor)
-
-
-def _begin(folder: str, name: str, mode: int) -> tuple[int, str]:
-    while True:
-        beside = os.path.join(folder, temporary_name(name))  # noqa: PTH118 - a batch makes thousands: text is quicker
-        descriptor = os.open(beside, _NEW, mode)
-        if is_taken(descriptor, beside):
-            return descriptor, beside
         os.close(descriptor)
 
 

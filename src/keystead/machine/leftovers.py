@@ -15,12 +15,26 @@ from pathlib import Path
 
 _NAME_OCTETS = 200
 _NAME = re.compile(r"\..+\.[0-9a-f]{12}\.tmp", re.DOTALL)
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PROBE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def temporary_name(name: str) -> str:
     """A new name for what is to become ``name``: hidden, and nobody else's."""
     return f".{name[:_NAME_OCTETS]}.{secrets.token_hex(6)}.tmp"
+
+
+def begin(folder: str, name: str, mode: int) -> tuple[int, str]:
+    """Make the temporary file of what is to become ``name`` in ``folder``, locked: its descriptor and path.
+
+    The umask takes from ``mode``. Raises `OSError`.
+    """
+    while True:
+        beside = os.path.join(folder, temporary_name(name))  # noqa: PTH118 - a batch makes thousands: text is quicker
+        descriptor = os.open(beside, _NEW, mode)
+        if is_taken(descriptor, beside):
+            return descriptor, beside
+        os.close(descriptor)
 
 
 def is_taken(descriptor: int, path: str) -> bool:

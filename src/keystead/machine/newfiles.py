@@ -13,11 +13,10 @@ from io import BufferedWriter
 from pathlib import Path
 
 from keystead.machine.files import PRIVATE, sync_folder
-from keystead.machine.leftovers import is_taken, sweep, temporary_name
+from keystead.machine.leftovers import begin, sweep
 from keystead.machine.oserrors import told
 
 _NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _KNOWS_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
 
@@ -60,11 +59,9 @@ def _beside(path: Path, mode: int) -> Iterator[tuple[BufferedWriter, str]]:
 @contextmanager
 def _hidden(path: Path, mode: int) -> Iterator[tuple[BufferedWriter, str]]:
     """The same on a file system where every file has a name; a later sweep removes what a kill leaves."""
-    beside = str(path.absolute().parent / temporary_name(path.name))
-    descriptor = os.open(beside, _NEW, mode)
+    descriptor, beside = begin(str(path.absolute().parent), path.name, mode)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - likewise
-            is_taken(descriptor, beside)
             yield file, beside
     finally:
         with suppress(FileNotFoundError):

@@ -6,7 +6,6 @@ Not here: what is in it.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,10 +14,8 @@ from pathlib import Path
 
 from keystead.machine import sqlite
 from keystead.machine.files import PRIVATE
-from keystead.machine.leftovers import is_taken, sweep, temporary_name
+from keystead.machine.leftovers import begin, sweep
 from keystead.machine.oserrors import told
-
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
@@ -29,12 +26,10 @@ def snapshot(source: sqlite3.Connection, path: Path) -> Iterator[FileIO]:
     """
     sweep(path.parent)
     with told(path, "copy"):
-        beside = path.parent / temporary_name(path.name)
-        descriptor = os.open(beside, _NEW, PRIVATE)
+        descriptor, beside = begin(str(path.parent), path.name, PRIVATE)
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
-        is_taken(descriptor, str(beside))
         with sqlite.told(path), closing(sqlite3.connect(beside)) as copy:
-            beside.unlink()  # SQLite has it open
+            Path(beside).unlink()  # SQLite has it open
             copy.execute("PRAGMA journal_mode = OFF").close()  # nobody will look at half of it
             copy.execute("PRAGMA synchronous = OFF").close()
             source.backup(copy)

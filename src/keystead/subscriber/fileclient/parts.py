@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from keystead.errors import AlreadyThere, BadInput, Unavailable
-from keystead.machine.files import PRIVATE
+from keystead.machine.files import PRIVATE, sync_folder
 from keystead.machine.oserrors import told
 
 _STEM_OCTETS: Final = 180
@@ -58,8 +58,10 @@ class Part:
         Raises `Unavailable` where another `get` is fetching it at this moment.
         """
         for hidden, wanted in sorted(_all(path), key=lambda found: found[1]):
-            with told(hidden, "read"):
+            try:
                 descriptor = os.open(hidden, _OLD)
+            except OSError:  # gone in this moment; or not ours, or no file at all
+                continue
             if not _is_ours(descriptor) or os.fstat(descriptor).st_nlink != 1:
                 os.close(descriptor)
             elif not _lock(descriptor):
@@ -97,13 +99,17 @@ class Part:
             os.fsync(self._descriptor)
             if overwrite:
                 self._hidden.replace(path)
-                return
-            try:
-                path.hardlink_to(self._hidden)  # which, other than a rename, spares what has come meanwhile
-            except FileExistsError:
-                check_absent(path)
-                raise
-            self._hidden.unlink()
+            else:
+                self._link(path)
+            sync_folder(path.parent)
+
+    def _link(self, path: Path) -> None:
+        try:
+            path.hardlink_to(self._hidden)  # which, other than a rename, spares what has come meanwhile
+        except FileExistsError:
+            check_absent(path)
+            raise
+        self._hidden.unlink()
 
     def discard(self) -> None:
         """Remove it."""

@@ -17,6 +17,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 from OpenSSL.crypto import X509StoreFlags
 
+from keystead.custody.files import MAX_KEY_FILE
 from keystead.errors import Distrusted, Unavailable
 from keystead.machine.clock import Clock
 from keystead.machine.files import read_bounded
@@ -29,7 +30,6 @@ from keystead.tls.openssl import has_output, restrict_groups
 
 _RECORD: Final = 16 * 1024
 _PIECE: Final = 64 * 1024
-_MAX_KEY: Final = 64 * 1024
 
 
 class PostQuantumContext(MutualContext):
@@ -216,7 +216,7 @@ def _trust(engine: SSL.Context, credentials: ClientCredentials, clock: Clock) ->
 
 def _present(engine: SSL.Context, credentials: ClientCredentials) -> None:
     leaf, *above = credentials.chain
-    pem = read_bounded(credentials.key_path, _MAX_KEY)
+    pem = read_bounded(credentials.key_path, MAX_KEY_FILE)
     if b"ENCRYPTED PRIVATE KEY" in pem:
         raise sealed()
     key = load_private_pem(pem, str(credentials.key_path))

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.ca.procedures.manifest import INVENTORY, LIMITS, REQUIRED, File, Manifest
+from keystead.ca.layout import INVENTORY
+from keystead.ca.procedures.manifest import LIMITS, REQUIRED, File, Manifest
 from keystead.ca.procedures.packing import MANIFEST, Contents, Stream, Unpacker, header, pack
 from keystead.errors import BadInput, KeysteadError
 from tests.ca.procedures.test_manifest import SAMPLE

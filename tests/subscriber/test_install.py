@@ -226,14 +226,14 @@ def test_a_file_that_cannot_be_read_is_refused(
     folder: Folder, alice: Files, tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Root reads everything, so the system's refusal is played."""
-    open_path = Path.open
+    open_path = os.open
 
-    def denied(self: Path, *arguments: Any, **options: Any) -> Any:
-        if self.name == "alice.pem":
+    def denied(path: Any, *arguments: Any, **options: Any) -> int:
+        if Path(path).name == "alice.pem":
             raise PermissionError(errno.EACCES, "Permission denied")
-        return open_path(self, *arguments, **options)
+        return open_path(path, *arguments, **options)
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     attempt = Wish(tmp_path / "alice.pem")
     refused(folder, lambda: install(folder, attempt, now), Unavailable, "unavailable")
 

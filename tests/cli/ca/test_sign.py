@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +17,7 @@ from keystead.pki.certificates import host_names, identity_of, load_certificate,
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.keys import KeyType, generate, private_pem
 from keystead.pki.names import TrustDomain
-from keystead.pki.revocation import load_crls
+from keystead.pki.revocation import crl_number, load_crls
 from tests.cli.conftest import Keystead
 from tests.pki.makers import SERVER, Ca, csr_pem, hand_made, key
 
@@ -356,3 +358,17 @@ def test_a_replacement_that_was_cut_short_before_its_list_is_published_by_the_sa
         assert {entry.serial_number for crl in load_crls(path.read_bytes(), str(path)) for entry in crl} == {
             old.serial_number
         }
+
+
+def test_a_replacement_that_was_cut_short_before_its_list_was_recorded_is_published_anew(
+    keystead: Keystead, inbox: Path, home: Path
+) -> None:
+    keystead("ca", "sign", inbox)
+    (inbox / "alice.csr").write_bytes(csr_pem("alice", signer=key("alice-2")))
+    assert keystead("ca", "sign", inbox, "--replace").code == 0
+    with closing(sqlite3.connect(home / "dev" / "inventory.db")) as database, database:
+        database.execute("DELETE FROM crls WHERE number = (SELECT max(number) FROM crls)")
+    assert keystead("ca", "sign", inbox, "--replace").code == 0
+    number = max(map(crl_number, load_crls((inbox / "crl.pem").read_bytes(), "crl.pem")))
+    with closing(sqlite3.connect(home / "dev" / "inventory.db")) as database:
+        assert database.execute("SELECT max(number) FROM crls").fetchone() == (number,)

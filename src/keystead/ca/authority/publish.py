@@ -113,9 +113,24 @@ def current(charter: Charter) -> tuple[x509.CertificateRevocationList, ...]:
 
 def is_behind(authority: Authority) -> bool:
     """Whether a revocation is recorded that the issuing CA's list does not show."""
-    charter = authority.charter
-    key_id = subject_key_id(charter.issuing)
-    listed = {entry.serial_number for crl in current(charter) if issuer_key(crl) == key_id for entry in crl}
+    listed = {entry.serial_number for crl in _of_the_issuing_ca(authority.charter) for entry in crl}
     with authority.inventory.reading() as tx:
-        recorded = {int(entry.serial, 16) for entry in reads.revoked_under(tx, charter.issuing_serial)}
-    return not recorded <= listed
+        revoked = reads.revoked_under(tx, authority.charter.issuing_serial)
+    return not {int(entry.serial, 16) for entry in revoked} <= listed
+
+
+def is_cut_short(authority: Authority) -> bool:
+    """Whether a run was killed on its way to the issuing CA's list.
+
+    It lacks a revocation that is recorded then, or has itself a number that is not.
+    """
+    with authority.inventory.reading() as tx:
+        last = reads.last_crl(tx, authority.charter.issuing_serial)
+    recorded = last.number if last else 0
+    shown = max(map(crl_number, _of_the_issuing_ca(authority.charter)), default=0)
+    return shown > recorded or is_behind(authority)
+
+
+def _of_the_issuing_ca(charter: Charter) -> list[x509.CertificateRevocationList]:
+    key_id = subject_key_id(charter.issuing)
+    return [crl for crl in current(charter) if issuer_key(crl) == key_id]

@@ -17,7 +17,7 @@ from keystead.ca.authority import batch
 from keystead.ca.authority.bench import Bench, LocalBench, forked_bench
 from keystead.ca.authority.decide import Granted
 from keystead.ca.authority.model import Arrival, Authority, Charter, Outcome, Rejected, Repeated, Signed
-from keystead.ca.authority.publish import is_behind, publish
+from keystead.ca.authority.publish import is_cut_short, publish
 from keystead.ca.authority.submit import asked_profile, examine
 from keystead.ca.founding import UNSEALED_ENVIRONMENT
 from keystead.ca.handout import Clerk, Counter, ForkedClerk, check_place
@@ -150,7 +150,7 @@ def _telling_the_world(
     for group in groups:
         has_replaced = any(isinstance(outcome, Signed) and outcome.replaced for outcome in group)
         comes_again = any(isinstance(outcome, Repeated) for outcome in group)
-        if has_replaced or (comes_again and not has_looked and is_behind(authority)):
+        if has_replaced or (comes_again and not has_looked and is_cut_short(authority)):
             publish(authority, [issuer()])
         has_looked |= comes_again
         yield group

@@ -25,6 +25,7 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS keys (fingerprint TEXT PRIMARY KEY, holder
 # However many keys there are, they are one parameter: a JSON array.
 _CLAIM = "INSERT INTO keys SELECT value, :holder FROM json_each(:keys) WHERE true ON CONFLICT DO NOTHING"
 _HOLDERS = "SELECT fingerprint, holder FROM keys WHERE fingerprint IN (SELECT value FROM json_each(:keys))"
+_WHOLE = "SELECT count(*), count(DISTINCT holder) FROM keys"
 _BAR = (
     "INSERT INTO keys (fingerprint, holder) VALUES (?, ?) ON CONFLICT DO UPDATE SET holder = excluded.holder"
 )
@@ -105,6 +106,24 @@ def open_claims(path: Path) -> Claims:
             sqlite.prepare(connection)
             sqlite.use_wal(connection)
             connection.execute(_SCHEMA)
+        except BaseException:
+            connection.close()
+            raise
+    return Claims(path, connection)
+
+
+def read_claims(path: Path) -> Claims:
+    """The claims at ``path``, to be looked at: nothing is made, nothing can be changed.
+
+    Raises `NotThere` where there is no such file, `BadInput` where it is damaged.
+    """
+    sqlite.check_file(path)
+    with sqlite.told(path):
+        connection = sqlite3.connect(path)
+        try:
+            sqlite.prepare(connection)
+            connection.execute("PRAGMA query_only = ON").close()
+            connection.execute(_WHOLE).close()
         except BaseException:
             connection.close()
             raise

@@ -45,6 +45,8 @@ class _Trouble:
     mend: str
 
 
+_FROM_BACKUP = "keystead doctor says how it comes back from a backup"
+
 _LOCKED = _Trouble(
     Unavailable,
     f"another process has been writing to it for more than {BUSY.total_seconds():g} s",
@@ -55,7 +57,9 @@ _DENIED = _Trouble(
 )
 _FULL = _Trouble(Unavailable, "the disk is full", "make room there, then run the command again")
 _DAMAGED = _Trouble(
-    BadInput, "the file is damaged, or is no SQLite database", "put the last copy of {path} back"
+    BadInput,
+    "the file is damaged, or is no SQLite database",
+    _FROM_BACKUP,
 )
 _READ_ONLY = _Trouble(
     Unavailable, "the file system is read-only", "make it writable, then run the command again"
@@ -85,7 +89,9 @@ def check_file(path: Path) -> None:
     """Raise `NotThere` where ``path`` is no file: SQLite would silently make an empty database of it."""
     if not path.is_file():
         raise NotThere(
-            f"there is no {path}", why="the database of the CA is missing", mend="put its copy back"
+            f"there is no {path}",
+            why="the database of the CA is missing",
+            mend=_FROM_BACKUP,
         )
 
 

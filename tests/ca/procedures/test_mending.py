@@ -87,6 +87,21 @@ def test_lost_claims_are_made_anew_with_the_barred_ones(keeper: Keeper) -> None:
         assert claims.holders([lost, late]) == {lost: COMPROMISED, late: DEV}
 
 
+def test_claims_that_cannot_be_read_are_put_aside_and_made_anew(keeper: Keeper) -> None:
+    keeper.office.signed(csr_pem("alice"))
+    keeper.take()
+    path = keeper.office.home.claims
+    for left in path.parent.glob("keys.db-*"):
+        left.unlink()
+    path.write_bytes(b"no database")
+    ((done),) = mend(keeper, "keys.db")
+    assert done.aside is not None
+    assert done.aside.read_bytes() == b"no database"
+    with open_claims(path) as claims:
+        fingerprint = Fingerprint.of_key(key("alice").public_key()).hex
+        assert claims.holders([fingerprint]) == {fingerprint: DEV}
+
+
 def test_nothing_comes_into_another_ca_of_the_same_name(keeper: Keeper, tmp_path: Path) -> None:
     keeper.take()
     other = Office(tmp_path / "other")

@@ -142,6 +142,18 @@ def test_no_table_of_claims(practice: Practice, backup: Path) -> None:
     practice.healed("ca-claims-missing", home=HOME)
 
 
+def test_a_table_of_claims_that_some_command_has_begun_anew(practice: Practice, backup: Path) -> None:
+    (practice.home / "keys.db").unlink()
+    practice.type_in(practice.office, "keystead ca list")
+    assert (practice.home / "keys.db").exists()
+    practice.healed("ca-claims-missing", home=HOME)
+
+
+def test_a_table_of_claims_that_is_damaged(practice: Practice, backup: Path) -> None:
+    (practice.home / "keys.db").write_bytes(b"no database")
+    practice.healed("ca-claims-missing", home=HOME)
+
+
 def test_an_audit_log_that_was_changed(practice: Practice, backup: Path) -> None:
     database = sqlite3.connect(practice.home / "dev/inventory.db")
     database.execute("UPDATE audit SET entry = replace(entry, 'alice', 'mallory')")

@@ -34,6 +34,8 @@ from keystead.pki.revocation import Revocation
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
 
+_PIECE = 10_000
+
 _COLUMNS = [column for column in certificates.c if column is not certificates.c.seq]
 
 RECORDED = select(*_COLUMNS, revocations.c.revoked_at, revocations.c.reason).outerjoin_from(
@@ -117,6 +119,13 @@ def certificates_of_identity(tx: Connection, name: str, profile: str | None = No
     """All that were ever issued under NAME, of one profile or of every, oldest first."""
     condition = certificates.c.name == name
     return _all(tx, condition if profile is None else condition & (certificates.c.profile == profile))
+
+
+def certified_keys(tx: Connection) -> Iterator[list[str]]:
+    """Every key that was ever certified, once, in pieces."""
+    statement = select(certificates.c.key_fingerprint).distinct()
+    for part in tx.execute(statement.execution_options(yield_per=_PIECE)).partitions():
+        yield [key for (key,) in part]
 
 
 def descendants(tx: Connection, serials: Iterable[str]) -> tuple[Recorded, ...]:

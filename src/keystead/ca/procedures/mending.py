@@ -6,6 +6,7 @@ The inventory is not among them: what was recorded since would be lost, which is
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from cryptography import x509
 
 from keystead.ca.audit.entry import RESTORED
 from keystead.ca.audit.log import append, recorded_at
+from keystead.ca.claims import read_claims
 from keystead.ca.founding import check_sealing
 from keystead.ca.home import Home, open_authority, read_charter
 from keystead.ca.layout import ANCHOR, CLAIMS, CONFIGURATION, ISSUING_CERTIFICATE, ROOT_CERTIFICATE
@@ -30,8 +32,6 @@ from keystead.machine.oserrors import told
 from keystead.pki.certificates import load_certificate
 from keystead.pki.fingerprints import Fingerprint
 
-"""Is made anew from the inventory that is there, with the keys that the archive knows to be barred."""
-
 FILES: Final = (
     CONFIGURATION,
     ROOT_CERTIFICATE,
@@ -41,7 +41,9 @@ FILES: Final = (
     "issuing.key",
     CLAIMS,
 )
-"""What can be put back; a key comes sealed where it was."""
+"""What can be put back. A key comes sealed where it was; ``keys.db`` is made anew from the inventory that is
+there, with the keys that the archive knows to be barred.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,13 @@ def put_back(
     folder = home.folder(contents.manifest.environment)
     wanted = list(names)
     done = [_place(folder, name, contents, source) for name in wanted if name != CLAIMS]
+    if CLAIMS in wanted:
+        done.append(PutBack(home.claims, _move_damaged_claims_aside(home.claims)))
     charter = read_charter(home, contents.manifest.environment)
     with open_authority(home, charter, actor=actor, clock=clock) as authority:
         if CLAIMS in wanted:
             refuse_conflicts(authority)
             claim_keys(authority, barred_in(contents, str(source.path)))
-            done.append(PutBack(home.claims, None))
         with authority.inventory.writing() as tx:
             now = recorded_at(tx, clock())
             detail = f"only {', '.join(wanted)}"
@@ -150,8 +153,28 @@ def _move_aside(path: Path, data: bytes) -> Path | None:
     with told(path, "read"):
         if not path.exists() or path.read_bytes()[: len(data) + 1] == data:
             return None
+    aside = _name_aside(path)
+    move_file(path, aside)
+    return aside
+
+
+def _name_aside(path: Path) -> Path:
     number = 1
     while (aside := path.with_name(f"{path.name}.broken.{number}")).exists():
         number += 1
-    move_file(path, aside)
     return aside
+
+
+def _move_damaged_claims_aside(path: Path) -> Path | None:
+    try:
+        read_claims(path).close()
+    except NotThere:
+        return None
+    except KeysteadError:
+        aside = _name_aside(path)
+        # With what SQLite keeps beside it, which would else be taken for the new one's.
+        for suffix in ("-wal", "-shm", ""):
+            with suppress(NotThere):
+                move_file(path.with_name(path.name + suffix), aside.with_name(aside.name + suffix))
+        return aside
+    return None

@@ -6,7 +6,7 @@ Not here: verifying what it takes (`published`, `soundness`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -25,7 +25,6 @@ from keystead.errors import Refused, Violation
 from keystead.pki.revocation import KEY_COMPROMISE, Revocation
 from keystead.pki.serials import serial_hex
 
-_CHUNK = 10_000
 _BARRED = re.compile(r"(?:[0-9a-f]{64}\n)*")
 
 
@@ -46,7 +45,7 @@ def refuse_conflicts(authority: Authority) -> None:
     own = authority.environment
     conflicts: list[Violation] = []
     with authority.inventory.reading() as tx:
-        for keys in _keys(tx):
+        for keys in reads.certified_keys(tx):
             held = authority.claims.holders(keys)
             foreign = {key: holder for key, holder in held.items() if holder not in (own, COMPROMISED)}
             conflicts += [_conflict(name, foreign[key]) for name, key in _identities(tx, foreign)]
@@ -70,12 +69,6 @@ def _conflict(identity: str, holder: str) -> Violation:
         f"the key of {identity} belongs to {holder!r}",
         "restore into a home of its own: --home DIR",
     )
-
-
-def _keys(tx: Connection) -> Iterator[list[str]]:
-    statement = select(certificates.c.key_fingerprint).distinct()
-    for part in tx.execute(statement.execution_options(yield_per=_CHUNK)).partitions():
-        yield [key for (key,) in part]
 
 
 def merge(authority: Authority, manifest: Manifest, lists: Sequence[Crl], *, told: str) -> Merged:
@@ -130,7 +123,7 @@ def claim_keys(authority: Authority, barred: Iterable[str]) -> int:
     How many are barred by it, known here before or not.
     """
     with authority.inventory.reading() as tx:
-        for keys in _keys(tx):
+        for keys in reads.certified_keys(tx):
             authority.claims.claim(keys, authority.environment)
         statement = (
             select(certificates.c.key_fingerprint)

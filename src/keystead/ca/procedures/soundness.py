@@ -56,7 +56,7 @@ _RULES = (
         "FROM identities WHERE serial IN (SELECT serial FROM revocations)",
     ),
     (
-        "a renewal is noted that no certificate is",
+        "a renewal is noted, and no certificate is one",
         """FROM renewals WHERE NOT EXISTS (SELECT 1 FROM certificates AS new
         WHERE new.renews = old_serial AND new.key_fingerprint = renewals.key_fingerprint)""",
     ),

@@ -93,8 +93,11 @@ def _no_inventory(office: Office) -> Iterator[Seen]:
 
 
 def _no_claims(office: Office) -> Iterator[Seen]:
-    if not office.home.claims.exists():
-        yield office.seen_at(office.home.claims)
+    unclaimed = office.unclaimed
+    if isinstance(unclaimed, KeysteadError):
+        yield office.seen_at(office.home.claims, unclaimed.why or unclaimed.what)
+    elif unclaimed:
+        yield office.seen_at(office.home.claims, f"{unclaimed} keys of {office.environment} are missing")
 
 
 def _tampered(office: Office) -> Iterator[Seen]:
@@ -234,8 +237,8 @@ CHECKS: Final = (
         "ca-claims-missing",
         "keys.db",
         _no_claims,
-        what="there is no {path}",
-        why="it says which environment each key belongs to, and which are compromised: those would be signed",
+        what="{path} does not hold the keys that it should",
+        why="{detail}; it says whose each key is, and which are compromised: those would be signed",
         mend=recoveries.CLAIMS,
     ),
     Check(

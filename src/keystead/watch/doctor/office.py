@@ -16,9 +16,10 @@ from cryptography import x509
 
 from keystead.ca.audit import log
 from keystead.ca.authority.model import Charter
+from keystead.ca.claims import COMPROMISED, Claims, read_claims
 from keystead.ca.home import Home, read_charter
 from keystead.ca.inventory import reads
-from keystead.ca.inventory.store import open_inventory
+from keystead.ca.inventory.store import Inventory, open_inventory
 from keystead.ca.layout import INVENTORY, LISTS
 from keystead.errors import KeysteadError, NotThere
 from keystead.machine.oserrors import told
@@ -40,13 +41,17 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """One environment of a CA's home, at one moment."""
+    """One environment of a CA's home, at one moment.
+
+    ``unclaimed`` counts the keys of its inventory that ``keys.db`` does not know as its own, nor as barred.
+    """
 
     home: Home
     environment: str
     charter: Charter | KeysteadError
     records: Records | KeysteadError
     crls: tuple[Crl, ...] | KeysteadError
+    unclaimed: int | KeysteadError
     backups: tuple[Backup, ...]
     now: datetime
 
@@ -90,12 +95,14 @@ def offices(path: Path, now: datetime) -> tuple[Office, ...]:
 def _office(home: Home, environment: str, now: datetime) -> Office:
     folder = home.folder(environment)
     charter = _or_error(lambda: read_charter(home, environment))
+    records = _or_error(lambda: _records(folder / INVENTORY, charter))
     return Office(
         home=home,
         environment=environment,
         charter=charter,
-        records=_or_error(lambda: _records(folder / INVENTORY, charter)),
+        records=records,
         crls=_or_error(lambda: _lists(folder / LISTS)),
+        unclaimed=_or_error(lambda: _unclaimed(home, environment, records)),
         backups=tuple(found for found in backups_in(home.path) if found.environment == environment),
         now=now,
     )
@@ -112,6 +119,23 @@ def _records(path: Path, charter: Charter | KeysteadError) -> Records:
             return Records(audit, frozenset())
         entries = reads.revoked_under(tx, charter.issuing_serial)
         return Records(audit, frozenset(int(entry.serial, 16) for entry in entries))
+
+
+def _unclaimed(home: Home, environment: str, records: Records | KeysteadError) -> int:
+    with read_claims(home.claims) as claims:
+        if isinstance(records, KeysteadError):
+            return 0  # which is a finding of its own
+        with closing(open_inventory(home.folder(environment) / INVENTORY)) as inventory:
+            return _count_unclaimed(inventory, claims, environment)
+
+
+def _count_unclaimed(inventory: Inventory, claims: Claims, environment: str) -> int:
+    own = (environment, COMPROMISED)
+    with inventory.reading() as tx:
+        return sum(
+            len(keys) - sum(holder in own for holder in claims.holders(keys).values())
+            for keys in reads.certified_keys(tx)
+        )
 
 
 def _lists(path: Path) -> tuple[Crl, ...]:

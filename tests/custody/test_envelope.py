@@ -68,6 +68,12 @@ def test_whatever_else_is_there_is_refused(data: bytes) -> None:
             opened(text)
 
 
+@pytest.mark.parametrize("data", [b"", b"-----BEGIN CERTIFICATE-----\n"])
+def test_what_is_not_sealed_at_all_is_not_taken_for_sealed_to_a_key(data: bytes) -> None:
+    with pytest.raises(BadInput, match=r"a\.pem is no archive of keystead"):
+        wants_passphrase(io.BufferedReader(io.BytesIO(data)), "a.pem")
+
+
 def test_a_stranger_is_told_that_it_is_not_for_them() -> None:
     with pytest.raises(BadInput, match="a stranger's does not open it"):
         opened(ONE, STRANGER)
@@ -77,7 +83,7 @@ def test_a_stranger_is_told_that_it_is_not_for_them() -> None:
 def test_a_passphrase_opens_what_it_sealed_and_no_other_does() -> None:
     data = sealed(b"hello" * 50_000, WORDS)
     assert data.startswith(ARMOR)
-    assert wants_passphrase(io.BufferedReader(io.BytesIO(data)))
+    assert wants_passphrase(io.BufferedReader(io.BytesIO(data)), "a.backup")
     assert opened(data, WORDS) == b"hello" * 50_000
     with pytest.raises(BadInput, match="the passphrase does not open it"):
         opened(data, Passphrase("incorrect horse"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 from collections.abc import Callable
 
@@ -51,6 +52,7 @@ def test_an_upload_has_a_bar_with_speed_and_time_left(
     assert "━" in seen
     assert "B/s" in seen
     assert "0:00:00" in seen
+    assert re.search(r"\r\x1b\[2K(\x1b\[\d+m)*✓", seen), "what is done stands on a line of its own"
 
 
 def test_signing_many_has_a_bar_and_a_summary(machine: Machine) -> None:

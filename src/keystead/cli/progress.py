@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from io import TextIOBase
 from typing import TYPE_CHECKING
 
 from keystead.cli.say import note
@@ -13,6 +14,7 @@ from keystead.errors import KeysteadError
 from keystead.subscriber.fileclient.onlooker import Nobody, Onlooker
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
 Track = Callable[[str], Onlooker]
@@ -66,6 +68,33 @@ class _Bar(Told):
         self._bars.reset(self._task)
 
 
+class _Above(TextIOBase):
+    """A stream whose lines go above the bars of ``console``, unbroken, so that they can be copied."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._begun = ""
+
+    def write(self, text: str, /) -> int:
+        """Show ``text`` as far as its lines are whole."""
+        if not isinstance(text, str):
+            raise TypeError("text is wanted")  # click asks by trying
+        from rich.text import Text  # noqa: PLC0415  the console is there, so rich is loaded
+
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._console.print(Text.from_ansi(line), soft_wrap=True)
+        return len(text)
+
+    def isatty(self) -> bool:
+        """Colours are wanted as at the terminal."""
+        return True
+
+
 @contextmanager
 def progress() -> Iterator[Track]:
     """Bars for the time of the body, where standard error is a terminal."""
@@ -89,6 +118,11 @@ def progress() -> Iterator[Track]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    # Lines of the result go above the bars, but only where they go to the terminal too.
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bars:
+    # rich's own redirection claims no encoding, and click goes round what claims none.
+    bars = Progress(*columns, console=Console(file=sys.stderr), redirect_stdout=False, redirect_stderr=False)
+    with bars, ExitStack() as lines:
+        above = _Above(bars.console)
+        lines.enter_context(redirect_stderr(above))
+        if sys.stdout.isatty():  # else the result goes to a file or a pipe, which the bars do not
+            lines.enter_context(redirect_stdout(above))
         yield lambda label: _Bar(label, bars)

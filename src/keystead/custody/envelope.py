@@ -21,6 +21,7 @@ from keystead.machine.memory import room
 from keystead.machine.secrets import Passphrase
 
 ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----"
+_BINARY = b"age-encryption.org/"
 _ARMOR_ENDS = b"-----END AGE ENCRYPTED FILE-----\n"
 _MAX_ARMOR_LINES = 64
 """An armored identity of 75 octets has ten lines."""
@@ -93,9 +94,15 @@ def seal(source: Source, sink: Sink, to: Recipients | Passphrase) -> None:
         raise
 
 
-def wants_passphrase(file: BufferedReader) -> bool:
-    """Whether the sealed ``file``, at its beginning, is opened by a passphrase; it is read no further."""
-    return file.peek(len(ARMOR)).startswith(ARMOR)
+def wants_passphrase(file: BufferedReader, source: str) -> bool:
+    """Whether the sealed ``file``, at its beginning and named ``source``, is opened by a passphrase.
+
+    It is read no further. Raises `BadInput` where it is not sealed at all.
+    """
+    start = file.peek(len(ARMOR))
+    if not start.startswith((ARMOR, _BINARY)):
+        raise _damaged(source, "it does not begin as an age file does")
+    return start.startswith(ARMOR)
 
 
 def open_sealed(file: BufferedReader, sink: Sink, by: Identity | Passphrase, source: str) -> None:

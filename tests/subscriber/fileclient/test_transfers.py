@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from keystead.errors import AlreadyThere, BadInput, KeysteadError
 from keystead.subscriber.fileclient.fetching import fetch, list_files
@@ -15,6 +18,7 @@ from keystead.subscriber.fileclient.sending import send
 from keystead.subscriber.fileclient.session import Session
 from keystead.subscriber.fileclient.sources import size_of
 from keystead.subscriber.fileclient.transfers import PARALLEL, transfer
+from keystead.subscriber.layout import Folder
 from tests.subscriber.fileclient.conftest import Run, Running
 
 
@@ -131,6 +135,29 @@ def test_a_file_that_shrinks_while_it_is_sent_is_refused_and_nothing_is_kept(
 def test_a_name_that_the_server_would_refuse_is_refused_here(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput):
         size_of(made(tmp_path, name, b"x"))
+
+
+@pytest.mark.parametrize("is_pkcs12", [False, True])
+def test_a_private_key_is_not_sent(
+    server: Running, folder: Folder, tmp_path: Path, *, is_pkcs12: bool
+) -> None:
+    path = folder.files("alice").key
+    if is_pkcs12:
+        key = ec.generate_private_key(ec.SECP256R1())
+        sealing = BestAvailableEncryption(b"passphrase")
+        path = made(tmp_path, "a.p12", serialize_key_and_certificates(b"a", key, None, None, sealing))
+    with server.session() as session:
+        with pytest.raises(BadInput, match="it holds a PRIVATE KEY") as caught:
+            send(session.first, path, NOBODY)
+        assert caught.value.code == "private-key"
+        assert list_files(session.first) == ()
+
+
+def test_a_text_that_speaks_of_private_keys_is_sent(server: Running, tmp_path: Path) -> None:
+    with server.session() as session:
+        assert (
+            send(session.first, made(tmp_path, "manual.txt", b"guard the PRIVATE KEY\n"), NOBODY).size == 22
+        )
 
 
 def test_a_folder_is_refused_with_what_to_type(tmp_path: Path) -> None:

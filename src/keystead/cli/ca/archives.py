@@ -72,7 +72,7 @@ def sealing(recipients: Sequence[str], file: Path | None, environment: str) -> R
 def source(place: Place, archive: Path, identity_file: Path | None, file: Path | None) -> Source:
     """The archive with what opens it, looked for where such secrets are."""
     with told(archive, "read"), archive.open("rb") as opened:
-        by_passphrase = wants_passphrase(opened)
+        by_passphrase = wants_passphrase(opened, str(archive))
     by: Identity | Passphrase
     if by_passphrase:
         by = _secrets(file, str(archive)).passphrase(f"the archive {archive}")

@@ -21,22 +21,47 @@ from keystead.wire.files import check_file_name
 _INLINE: Final = 64 * 1024
 """Up to here a thread costs more than the hash."""
 
+_LARGEST_KEY: Final = 64 * 1024
+"""Octets in which a private key is looked for; one with its whole chain in ML-DSA has half of them."""
+
+_SEQUENCE: Final = b"\x30"
+"""How DER begins, a PKCS#12 file among it."""
+
 
 def size_of(path: Path) -> int:
     """The size of ``path``, which must be a file that can be sent; raises `KeysteadError`."""
-    check_file_name(path.name)
     with told(path, "send"):
         status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise BadInput(
             f"{path} is not sent",
             why="it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no ordinary file",
-            mend=f"name the files in it: {path}/*"
+            mend=f"name the files in it: {path / '*'}"
             if stat.S_ISDIR(status.st_mode)
             else "copy it to a file first",
             code="not-a-file",
         )
+    check_file_name(path.name)
     return status.st_size
+
+
+def _refuse_private_key(descriptor: int, path: Path) -> None:
+    """Raise `BadInput` where the file is a private key: ``upload certs/*`` names it, too."""
+    if os.fstat(descriptor).st_size > _LARGEST_KEY:
+        return
+    with told(path, "read"):
+        data = os.pread(descriptor, _LARGEST_KEY, 0)
+    if b"PRIVATE KEY" not in data and not data.startswith(_SEQUENCE):
+        return
+    from keystead.pki.leaks import holds_private_key  # noqa: PLC0415  OpenSSL is loaded for these few alone
+
+    if holds_private_key(data):
+        raise BadInput(
+            f"{path} is not sent: it holds a PRIVATE KEY",
+            why="a private key never leaves the machine that made it",
+            mend=f"if somebody is to have it all the same, send it sealed: age -p -o {path.name}.age {path}",
+            code="private-key",
+        )
 
 
 class Source:
@@ -126,6 +151,7 @@ def opened(path: Path) -> Iterator[Source]:
     with told(path, "read"):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        _refuse_private_key(descriptor, path)
         with ThreadPoolExecutor(1) as hasher:
             yield Source(descriptor, path, hasher)
     finally:

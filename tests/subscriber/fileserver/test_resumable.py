@@ -233,6 +233,19 @@ def test_octets_and_states_without_each_other_are_swept(shelf: Shelf, uploads: U
         assert left(shelf) == []
 
 
+def test_one_that_cannot_be_removed_keeps_no_other(shelf: Shelf, uploads: Uploads) -> None:
+    for _ in range(3):
+        begun(uploads, b"he")
+    for octets in sorted((shelf.folder / FOLDER).glob("*.data"))[:2]:
+        octets.unlink()
+        octets.symlink_to(shelf.folder)  # nothing that this server opens
+    age(shelf, 2 * DAY, "*.json")
+    for octets in (shelf.folder / FOLDER).glob("*.data"):
+        os.utime(octets, (0, 0), follow_symlinks=False)
+    assert uploads.sweep() == 1
+    assert sum(path.is_symlink() for path in (shelf.folder / FOLDER).iterdir()) == 2
+
+
 def test_a_running_server_sweeps_by_itself(shelf: Shelf, uploads: Uploads) -> None:
     begun(uploads, b"he")
 

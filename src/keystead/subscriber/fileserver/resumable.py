@@ -137,9 +137,8 @@ class Uploads:
         descriptor = os.open(octets, _NEW, PRIVATE)
         try:
             with suppress(OSError):  # some network file systems know no locks
-                fcntl.flock(
-                    descriptor, fcntl.LOCK_EX
-                )  # which waits, for a list may look at it in this moment
+                # Which waits, for a list may look at it in this moment.
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             write_new(noted_at, state.to_json())
             return Held(self._folder, upload_id, descriptor, state)
         except BaseException:
@@ -195,16 +194,23 @@ class Uploads:
 
     def sweep(self) -> int:
         """Remove the expired ones, and what a killed server left beside them; how many they were."""
-        found = unfinished(self._folder) | noted(self._folder)  # one may lie there without the other
-        return sum(map(self._remove_if_expired, found))
+        removed = 0
+        for upload_id in unfinished(self._folder) | noted(self._folder):  # one may be there without the other
+            with suppress(OSError):  # one that cannot be removed is no reason to keep the others
+                removed += self._remove_if_expired(upload_id)
+        return removed
 
     def _forget_finished(self) -> None:
         """Of very many that were finished lately, only the newer half is still told about."""
         finished = noted(self._folder) - unfinished(self._folder)
         if len(finished) >= MAX_UPLOADS:
-            by_age = sorted(finished, key=lambda upload_id: paths(self._folder, upload_id)[1].stat().st_mtime)
-            for upload_id in by_age[: MAX_UPLOADS // 2]:
+            for upload_id in sorted(finished, key=self._last_noted)[: MAX_UPLOADS // 2]:
                 self.forget(upload_id)
+
+    def _last_noted(self, upload_id: str) -> float:
+        """In Unix seconds; long ago where it is gone meanwhile."""
+        status = _status(paths(self._folder, upload_id)[1])
+        return status.st_mtime if status is not None else 0.0
 
     def _look(self, upload_id: str) -> Found | None:
         octets, noted_at = paths(self._folder, upload_id)

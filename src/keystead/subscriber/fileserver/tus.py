@@ -26,9 +26,7 @@ from keystead.subscriber.fileserver.answers import (
 )
 from keystead.subscriber.fileserver.conditions import Conditions
 from keystead.subscriber.fileserver.limits import Ledger
-from keystead.subscriber.fileserver.receiving import (
-    receive_into,
-)
+from keystead.subscriber.fileserver.receiving import receive_into
 from keystead.subscriber.fileserver.resumable import Held, Uploads
 from keystead.subscriber.fileserver.shelf import Shelf, Store
 from keystead.subscriber.fileserver.states import Found, State

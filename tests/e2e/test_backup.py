@@ -84,6 +84,14 @@ def test_backups_that_are_taken_while_500_are_signed_are_each_of_one_moment(
     assert counts[-1] == 502
 
 
+def test_a_folder_for_backups_is_made_where_a_slash_says_that_it_is_one(
+    machine: Machine, dev_ca: None, identity: str
+) -> None:
+    machine.ok("ca", "backup", "--recipient", "recipient", "--out", "backups/")
+    (archive,) = (machine.folder / "backups").glob("*.backup")
+    assert archive.name.startswith("dev-")
+
+
 def test_a_lost_machine_comes_back_and_the_whole_workflow_goes_on(
     machine: Machine, elsewhere: Machine, certified: Callable[..., None], dev_ca: None, identity: str
 ) -> None:

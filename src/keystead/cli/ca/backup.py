@@ -21,6 +21,7 @@ from keystead.custody.recipients import Identity, Recipients
 from keystead.custody.vault import Sealing, sealing_of
 from keystead.errors import WrongUsage
 from keystead.machine.clock import system_clock
+from keystead.machine.folders import make_private_folder
 from keystead.machine.secrets import Passphrase
 from keystead.pki.expiry import when
 
@@ -29,8 +30,8 @@ from keystead.pki.expiry import when
 @placed
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
-    help="Write it there: a new file, or a folder.  [default: ENV-DATE.backup here]",
+    type=click.Path(),  # as text: a path has no slash at its end
+    help="Write it there: a new file, or a folder (DIR/ is made).  [default: ENV-DATE.backup here]",
 )
 @click.option(
     "--recipient",
@@ -51,7 +52,7 @@ from keystead.pki.expiry import when
 @options.passphrase_file
 def backup(
     place: Place,
-    out: Path | None,
+    out: str | None,
     recipients: tuple[str, ...],
     archive_passphrase_file: Path | None,
     archive: Path | None,
@@ -86,11 +87,13 @@ def backup(
     )
 
 
-def _path(out: Path | None, charter: Charter) -> Path:
+def _path(out: str | None, charter: Charter) -> Path:
     name = default_name(charter, system_clock())
     if out is None:
         return Path(name)
-    return out / name if out.is_dir() else out
+    if out.endswith("/"):
+        make_private_folder(Path(out))
+    return Path(out, name) if Path(out).is_dir() else Path(out)
 
 
 def _opener(lock: Recipients | Identity | Passphrase) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -154,6 +155,30 @@ def _list_of(dev: Environment, *extensions: x509.ExtensionType, entry_is_critica
         builder = builder.add_extension(extension, critical=True)
     builder = builder.add_extension(x509.CRLNumber(9), critical=False).add_extension(key_id, critical=False)
     return builder.sign(dev.issuing.key, hashes.SHA256())
+
+
+def test_a_list_with_an_entry_that_cannot_be_read_is_not_taken(dev: Environment) -> None:
+    reason = x509.UnrecognizedExtension(x509.CRLReason.oid, b"\x05\x00")
+    entry = x509.RevokedCertificateBuilder().serial_number(5).revocation_date(now())
+    for issuer in (dev, Environment(dev.trust_domain)):
+        template, _ = issuer.crls(number=9)
+        builder = x509.CertificateRevocationListBuilder(
+            template.issuer,
+            now(),
+            now() + timedelta(days=1),
+            [*template.extensions],
+            [entry.add_extension(reason, critical=True).build()],
+        )
+        assert codes(take(NO_CRLS, builder.sign(issuer.issuing.key, hashes.SHA256()), dev=dev)) == ["bad-crl"]
+
+
+def test_a_strangers_list_that_openssl_cannot_read_is_not_taken(dev: Environment) -> None:
+    # Its context would be built in vain, with the good lists of the same file.
+    template, _ = Environment(dev.trust_domain).crls()
+    name = str(template.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value).encode()
+    spelled = bytes([len(name)]) + name
+    der = template.public_bytes(Encoding.DER).replace(b"\x0c" + spelled, b"\x04" + spelled)
+    assert codes(take(NO_CRLS, x509.load_der_x509_crl(der), dev=dev)) == ["bad-crl"]
 
 
 def test_a_list_with_a_critical_extension_is_not_taken(dev: Environment) -> None:

@@ -249,9 +249,9 @@ def test_without_a_private_name_openssl_judges(monkeypatch: pytest.MonkeyPatch) 
 def test_a_verified_list_is_kept_from_openssl(
     dev: Environment, server_pair: Pair, looked_into: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[Crl] = []
-    monkeypatch.setattr(crypto.X509Store, "add_crl", lambda _, crl: given.append(crl))
     second = second_issuing(dev, "another")
     crls = taken(dev, *dev.crls(), second.crls()[0])
+    given: list[Crl] = []
+    monkeypatch.setattr(crypto.X509Store, "add_crl", lambda _, crl: given.append(crl))
     assert isinstance(InForce.of(dev.credentials(server_pair), crls).context, SSL.Context)
     assert len(given) == (1 if looked_into == "here" else 3)

@@ -6,14 +6,19 @@ import os
 import ssl
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from keystead.errors import Distrusted
 from keystead.pki.certificates import to_pem
+from keystead.pki.keys import KeyType, generate
 from keystead.pki.revocation import crl_to_pem
+from keystead.tls.contexts import ServerCredentials
 from tests.tls.doors import until
 from tests.tls.rawclient import RawClient, alert_of
 from tests.tls.throwaway import Environment, Pair, now
@@ -208,6 +213,42 @@ def test_a_list_by_a_forger_is_not_accepted(serve: Any, folder: Any, dev: Enviro
         reloads(served)
         numbers = served.log.events("reloaded")[0]["crl_numbers"]
     assert set(numbers.values()) == {2}
+
+
+def test_a_list_that_nobody_signed_does_not_end_the_watch(serve: Any, folder: Any, dev: Environment) -> None:
+    carol = dev.leaf("carol")
+    entry = x509.RevokedCertificateBuilder().serial_number(5).revocation_date(now())
+    odd = entry.add_extension(x509.UnrecognizedExtension(x509.CRLReason.oid, b"\x05\x00"), critical=True)
+    template, _ = dev.crls(number=9)
+    builder = x509.CertificateRevocationListBuilder(
+        template.issuer, now(), now() + timedelta(days=1), [*template.extensions], [odd.build()]
+    )
+    junk = builder.sign(generate(KeyType.P256), hashes.SHA256())
+    with serve(whoami) as served:
+        folder.write("crl.pem", crl_to_pem(junk))
+        until(lambda: served.log.events("warning"))
+        folder.write("crl.pem", dev.crl_pem(carol, number=2))
+        reloads(served)
+        assert alert_of(served.port, carol.context) == "SSLV3_ALERT_CERTIFICATE_REVOKED"
+
+
+def test_a_mistake_while_loading_does_not_end_the_watch(serve: Any, folder: Any, dev: Environment) -> None:
+    carol, is_broken = dev.leaf("carol"), False
+
+    def load() -> ServerCredentials:
+        if is_broken:
+            raise ZeroDivisionError
+        return cast(ServerCredentials, folder.load())
+
+    with serve(whoami, replace(folder.source, load=load)) as served:
+        is_broken = True
+        folder.write("crl.pem", dev.crl_pem(number=2))
+        until(lambda: served.log.events("warning"))
+        assert "ZeroDivisionError" in served.log.events("warning")[0]["why"]
+        is_broken = False
+        folder.write("crl.pem", dev.crl_pem(carol, number=3))
+        reloads(served)
+        assert alert_of(served.port, carol.context) == "SSLV3_ALERT_CERTIFICATE_REVOKED"
 
 
 def test_a_stale_list_that_a_stranger_appended_shuts_nobody_out(

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
+from OpenSSL.crypto import X509Store
 
 from keystead.errors import BadInput, Distrusted, KeysteadError
 from keystead.pki.certificates import authority_key_id, common_name, subject_key_id
@@ -145,7 +146,7 @@ def advance_signed(
         if in_force is not None and in_force.signed.der == signed.der:
             continue
         try:
-            entry = _examine(signed, known.get(issuer), now, pause)
+            entry = _readable(signed, known.get(issuer), now, pause)
             if in_force is not None and entry.verified and not in_force.verified:
                 in_force = None  # whose number anybody may have made up
             _check_number(entry, in_force, floors.get(entry.issuer, 0))
@@ -156,8 +157,23 @@ def advance_signed(
     return Advance(CrlSet(MappingProxyType(lists)) if taken else current, tuple(refusals))
 
 
+def _readable(
+    signed: SignedList, issuer: x509.Certificate | None, now: datetime, pause: Pause
+) -> ListInForce:
+    try:
+        if issuer is None:
+            X509Store().add_crl(signed.crl)  # which a context will do, with the good ones beside it
+        return _examine(signed, issuer, now, pause)
+    except KeysteadError:
+        raise
+    except Exception:  # noqa: BLE001  anybody's octets: the errors of both parsers are of many types
+        raise BadInput(f"{_name(signed.crl)} cannot be read", why="it is damaged", code="bad-crl") from None
+
+
 def _examine(signed: SignedList, issuer: x509.Certificate | None, now: datetime, pause: Pause) -> ListInForce:
     crl, name = signed.crl, _name(signed.crl)
+    if issuer is not None and not (_may_sign_lists(issuer) and signed.is_signed_by(issuer)):
+        raise Distrusted(f"{name} carries a signature that its issuer did not make", code="crl-invalid")
     if any(isinstance(extension.value, _PARTIAL) for extension in crl.extensions):
         raise BadInput(f"{name} is not the whole list of its issuer", code="bad-crl")
     if _has_critical_extension(crl) or signed.has_critical_entry(pause):
@@ -177,8 +193,6 @@ def _examine(signed: SignedList, issuer: x509.Certificate | None, now: datetime,
             mend="set the clock right",
             code="crl-not-yet-valid",
         )
-    if issuer is not None and not (_may_sign_lists(issuer) and signed.is_signed_by(issuer)):
-        raise Distrusted(f"{name} carries a signature that its issuer did not make", code="crl-invalid")
     return ListInForce(
         signed=signed,
         issuer=issuer_key(crl),

@@ -175,7 +175,10 @@ class Watcher:
         reminded = loop.time()
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001  a watch that ended would miss every later revocation
+                self._warn(_mistake(error))
             if loop.time() - reminded >= REMIND_SECONDS:
                 reminded = loop.time()
                 for warning in staleness(self._source, self._current, self._clock()):
@@ -201,6 +204,15 @@ class Watcher:
 
     def _signature(self) -> tuple[tuple[int, ...], ...]:
         return tuple(_signature(path) for path in (*self._source.files, self._source.crl))
+
+
+def _mistake(error: Exception) -> KeysteadError:
+    return KeysteadError(
+        "loading the changed files failed by a mistake of keystead",
+        why=f"{type(error).__name__}: {error}",
+        mend="what was in force stays; write the files anew, and report this",
+        code="mistake",
+    )
 
 
 def _signature(path: Path) -> tuple[int, ...]:

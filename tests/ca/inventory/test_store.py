@@ -22,6 +22,7 @@ from keystead.ca.inventory import writes
 from keystead.ca.inventory.migrations import REVISIONS
 from keystead.ca.inventory.rows import Issue
 from keystead.ca.inventory.schema import metadata
+from keystead.ca.inventory.shape import differences
 from keystead.ca.inventory.store import Inventory, create_inventory, open_inventory
 from keystead.errors import AlreadyThere, BadInput, NotThere, Unavailable
 from keystead.machine import sqlite
@@ -140,6 +141,7 @@ def test_an_inventory_of_any_older_keystead_becomes_one_of_this(tmp_path: Path, 
     with open_inventory(path) as opened, opened.writing() as tx:
         writes.record(tx, [Issue(root())])
         assert compare_metadata(MigrationContext.configure(tx), metadata) == []
+        assert differences(tx) == ()
         assert tx.execute(text("SELECT version_num FROM alembic_version")).scalar() == REVISIONS[-1]
 
 

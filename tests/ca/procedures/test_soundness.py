@@ -99,6 +99,16 @@ BROKEN = {
     ),
     "a view": ("CREATE VIEW evil AS SELECT 1", "what is not keystead's: view of evil"),
     "a table": ("CREATE TABLE evil (x)", "what is not keystead's: table of evil"),
+    "a column that drops what is written": (
+        "ALTER TABLE revocations ADD COLUMN evil AS (CASE reason WHEN 'keyCompromise' THEN NULL ELSE 1 END)"
+        " NOT NULL ON CONFLICT IGNORE",
+        "not made as keystead makes one: CREATE TABLE revocations .*ON CONFLICT IGNORE",
+    ),
+    "an index that forbids": (
+        "CREATE UNIQUE INDEX evil ON revocations (reason)",
+        "not made as keystead makes one: CREATE UNIQUE INDEX evil",
+    ),
+    "an index that is gone": ("DROP INDEX identities_key", "not made as .* UNIQUE INDEX identities_key"),
 }
 
 

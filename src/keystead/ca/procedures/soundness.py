@@ -20,6 +20,7 @@ from keystead.ca.authority.model import Charter
 from keystead.ca.inventory.reads import RECORDED, recorded_of
 from keystead.ca.inventory.rows import Certificate, Kind, Recorded
 from keystead.ca.inventory.schema import metadata
+from keystead.ca.inventory.shape import differences
 from keystead.ca.inventory.store import open_inventory
 from keystead.ca.procedures.manifest import Manifest, damaged
 from keystead.errors import BadInput, KeysteadError
@@ -96,6 +97,8 @@ def check_inventory(path: Path, charter: Charter, manifest: Manifest, source: st
     """
     _check_database(path, source)
     with _readable(source), open_inventory(path) as inventory, inventory.reading() as tx:
+        if strange := differences(tx):
+            raise damaged(source, f"its inventory is not made as keystead makes one: {strange[0]}")
         _check_head(tx, manifest, source)
         counted = sum(1 for _ in _checked(tx, charter, source))
         if counted != manifest.certificates:

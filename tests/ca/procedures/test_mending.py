@@ -102,14 +102,19 @@ def test_claims_that_cannot_be_read_are_put_aside_and_made_anew(keeper: Keeper) 
         assert claims.holders([fingerprint]) == {fingerprint: DEV}
 
 
-def test_nothing_comes_into_another_ca_of_the_same_name(keeper: Keeper, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", [(), ("root.crt", "ca.crt")])
+def test_nothing_comes_into_another_ca_of_the_same_name(
+    keeper: Keeper, tmp_path: Path, lost: tuple[str, ...]
+) -> None:
     keeper.take()
     other = Office(tmp_path / "other")
     other.folder.mkdir()
     found(other.home, configuration(DEV), None, actor="other", clock=lambda: other.now)
+    for name in lost:
+        (other.home.folder(DEV) / name).unlink()
     before = other.bytes_of_home()
     with pytest.raises(Refused, match="of another CA than"):
-        mend(keeper, "issuing.key", office=other)
+        mend(keeper, "root.crt", office=other)
     assert other.bytes_of_home() == before
 
 

@@ -29,7 +29,7 @@ from keystead.errors import KeysteadError, NotThere, Refused, Violation
 from keystead.machine.clock import Clock, system_clock
 from keystead.machine.files import PRIVATE, PUBLIC, move_file, read_bounded, write_new
 from keystead.machine.oserrors import told
-from keystead.pki.certificates import load_certificate
+from keystead.pki.certificates import load_certificate, was_issued_by
 from keystead.pki.fingerprints import Fingerprint
 
 FILES: Final = (
@@ -44,6 +44,9 @@ FILES: Final = (
 """What can be put back. A key comes sealed where it was; ``keys.db`` is made anew from the inventory that is
 there, with the keys that the archive knows to be barred.
 """
+
+_ROOT_FILES: Final = (ROOT_CERTIFICATE, ANCHOR)
+"""What says whose environment it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,12 @@ def put_back(
     `BadInput` as a restore does.
     """
     contents = _read(home, source, announce)
-    charter_of(contents, home.folder(contents.manifest.environment), str(source.path))
     folder = home.folder(contents.manifest.environment)
+    archived = charter_of(contents, folder, str(source.path))
+    if not _certificates(folder, *_ROOT_FILES):  # then its issuing CA alone tells whose the folder is
+        issuing = _certificates(folder, ISSUING_CERTIFICATE)
+        if not all(was_issued_by(there, archived.root) for there in issuing):
+            raise _other_ca(source, folder, contents.manifest)
     wanted = list(names)
     done = [_place(folder, name, contents, source) for name in wanted if name != CLAIMS]
     if CLAIMS in wanted:
@@ -118,22 +125,27 @@ def _check_same_ca(home: Home, source: Source, manifest: Manifest) -> None:
             mend="restore all of it: leave --only out, and give --crl",
             code="no-environment",
         )
-    known = {Fingerprint.of_certificate(root).hex for root in _roots(folder)}
+    known = {Fingerprint.of_certificate(root).hex for root in _certificates(folder, *_ROOT_FILES)}
     if source.environment not in (None, manifest.environment) or known - {manifest.root}:
-        violation = Violation(
-            "other-ca",
-            f"it is of {manifest.environment!r} with the root {manifest.root[:16]}…",
-            "name the archive of this environment",
-        )
-        raise Refused(f"{source.path} is of another CA than {folder}", [violation])
+        raise _other_ca(source, folder, manifest)
 
 
-def _roots(folder: Path) -> Iterable[x509.Certificate]:
-    for name in (ROOT_CERTIFICATE, ANCHOR):
-        try:
-            yield load_certificate(read_bounded(folder / name, LIMITS[name]), name)
-        except KeysteadError:
-            continue  # it may be the very file that is put back
+def _other_ca(source: Source, folder: Path, manifest: Manifest) -> Refused:
+    violation = Violation(
+        "other-ca",
+        f"it is of {manifest.environment!r} with the root {manifest.root[:16]}…",
+        "name the archive of this environment",
+    )
+    return Refused(f"{source.path} is of another CA than {folder}", [violation])
+
+
+def _certificates(folder: Path, *names: str) -> list[x509.Certificate]:
+    """Those that can be read: any of them may be the very file that is put back."""
+    found = []
+    for name in names:
+        with suppress(KeysteadError):
+            found.append(load_certificate(read_bounded(folder / name, LIMITS[name]), name))
+    return found
 
 
 def _place(folder: Path, wanted: str, contents: Contents, source: Source) -> PutBack:

@@ -67,8 +67,8 @@ def restore(
     ``announce`` is told of the manifest before the rest is read: what follows takes its time by the size.
     ``published`` is None where the operator says that no list was published since. Raises as `landed` does,
     `BadInput` where something in the archive is not sound, `Distrusted` where ``published`` is not the last
-    list of this CA, `Refused` where other environments hold keys of it. Nothing is there then that was not
-    before.
+    list of this CA, `Refused` where other environments hold keys of it. No environment is there then; its
+    keys may be claimed, and barred, in ``keys.db`` already.
     """
     name = str(source.path)
     with landed(home, source, clock, announce) as down:

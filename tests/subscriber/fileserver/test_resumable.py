@@ -186,6 +186,25 @@ def test_a_state_that_cannot_be_read_is_none(shelf: Shelf, uploads: Uploads) -> 
         assert list(uploads.pending()) == []
 
 
+def test_many_checksums_of_one_body_cost_as_much_as_one(uploads: Uploads) -> None:
+    held = taken(uploads, begun(uploads))
+    held.begin_checked([CHECK] * 500)
+    assert list(held.file.also) == ["sha256"]
+    held.file.write([b"hello"])
+    held.end_checked([CHECK] * 500)
+    held.close()
+
+
+def test_each_of_several_checksums_must_fit(uploads: Uploads) -> None:
+    held = taken(uploads, begun(uploads))
+    both = [CHECK, Checksum("sha256", bytes(32))]
+    held.begin_checked(both)
+    held.file.write([b"hello"])
+    with pytest.raises(BadInput, match="did not arrive as it was sent"):
+        held.end_checked(both)
+    held.close()
+
+
 # ---- sweeping
 
 

@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -37,8 +37,8 @@ class Incoming:
         self.path = path
         self.size = size
         self.descriptor = descriptor
-        self.also: tuple[Hash, ...] = ()
-        """What else is fed with the octets that are written."""
+        self.also: Mapping[str, Hash] = {}
+        """What else is fed with the octets that are written, by its algorithm."""
         self._running = running
         self._lock = threading.Lock()
         self._is_open = True
@@ -51,7 +51,7 @@ class Incoming:
             for block in blocks:
                 if self._running is not None:
                     self._running.update(block)
-                for hasher in self.also:
+                for hasher in self.also.values():
                     hasher.update(block)
                 view = memoryview(block)
                 while view:

@@ -62,12 +62,16 @@ class Held:
 
     def begin_checked(self, checks: Sequence[Checksum]) -> None:
         """What comes now must pass ``checks``: unless it arrives whole, it never came."""
-        self.file.also = tuple(hashlib.new(check.algorithm, usedforsecurity=False) for check in checks)
+        # Each algorithm once: a head has room for hundreds of checksums.
+        algorithms = {check.algorithm for check in checks}
+        self.file.also = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
         self._note(replace(self.state, floor=self.file.size))
 
     def end_checked(self, checks: Sequence[Checksum]) -> None:
         """Take what came, or raise `BadInput` where it does not pass ``checks``."""
-        for check, digest in zip(checks, (hasher.digest() for hasher in self.file.also), strict=True):
+        digests = {name: hasher.digest() for name, hasher in self.file.also.items()}
+        for check in checks:
+            digest = digests[check.algorithm]
             if digest != check.digest:
                 raise BadInput(
                     "this part of the file did not arrive as it was sent",

@@ -43,7 +43,17 @@ def test_anything_else_is_no_report(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"[]", b"{}", b'{"report": "Stopped"}', b'{"report": "Stopped", "cut": "x"}', b'{"report": []}']
+    "line",
+    [
+        b"[]",
+        b"{}",
+        b'{"report": "Stopped"}',
+        b'{"report": "Stopped", "cut": "x"}',
+        b'{"report": "Stopped", "cut": 1e999}',
+        b'{"report": []}',
+        b"[" * 60_000,
+    ],
+    ids=lambda line: line[:50].decode(),
 )
 def test_half_a_report_is_none(line: bytes) -> None:
     assert read_report(line) is None

@@ -285,6 +285,16 @@ def test_a_worker_that_is_killed_is_started_again_and_no_other_notices(crew: Any
         assert served.pids[ended["worker"]] != victim
 
 
+def test_a_worker_that_ends_by_a_signal_without_a_name_is_started_again(crew: Any, alice: Pair) -> None:
+    nameless = signal.SIGRTMIN + 6
+    with crew(2) as served:
+        os.kill(served.pids[1], nameless)
+        until(lambda: len(served.events("worker-started")) == 3)
+        assert [line["how"] for line in served.events("worker-ended")] == [f"killed by signal {nameless}"]
+        with served.client(alice) as client:
+            assert get(client).status == 200
+
+
 def test_a_worker_that_cannot_start_again_is_told_of_and_comes_back_when_it_can(
     crew: Any, folder: Any, alice: Pair
 ) -> None:

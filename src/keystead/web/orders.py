@@ -132,6 +132,6 @@ def read_report(line: bytes) -> Report | None:
                 words = {name: str(members[name]) for name in ("why", "mend", "code")}
                 kind = _ERRORS.get(members["kind"], KeysteadError)
                 return Failed(kind(str(members["what"]), **words))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return None

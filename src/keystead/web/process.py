@@ -83,7 +83,7 @@ class WorkerProcess:
             pass
         code = await self._process.wait()
         self._commands.close()
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"killed by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
 
     def stop(self) -> None:
         """Have it finish what runs; one that is not ready has nothing to finish."""
@@ -111,3 +111,11 @@ class WorkerProcess:
         if isinstance(report, Stopped):
             self.cut = report.cut
         return report
+
+
+def _signal_name(number: int) -> str:
+    """Of the real-time signals only the first and the last have one."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

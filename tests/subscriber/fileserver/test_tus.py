@@ -458,3 +458,13 @@ def test_a_large_upload_in_many_parts_comes_back_whole(server: Any, tmp_path: Pa
         answer = server.patch(location, headers=sending(offset), content=part)
     assert answer.headers["repr-digest"] == digest_field(hashlib.sha256(content).digest())
     assert server.get("/files/f").content == content
+
+
+def test_what_came_in_one_part_waits_for_nobody_who_reads_a_file_again(
+    serve: Callable[[UploadLimits], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tus, "_REREADINGS", 0)  # all turns are taken, for good
+    server = serve(UploadLimits(spare=0))
+    asked = server.ask("POST", "/tus/", headers=creating(content_type=CHUNK_TYPE), content=b"hello")
+    assert asyncio.run(asyncio.wait_for(asked, 10)).status_code == 201
+    assert server.get("/files/f").content == b"hello"

@@ -58,6 +58,11 @@ class Incoming:
                     view = view[os.write(self.descriptor, view) :]
                 self.size += len(block)
 
+    @property
+    def is_hashed(self) -> bool:
+        """Whether its digest is at hand without reading it again."""
+        return self._running is not None
+
     def digest(self) -> bytes:
         """The SHA-256 of all that is there."""
         if self._running is None:

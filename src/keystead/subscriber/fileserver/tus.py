@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -215,7 +215,7 @@ class Tus:
             await asyncio.to_thread(held.sync)
 
     async def _keep(self, visit: Visit, held: Held) -> None:
-        async with self._rereading:
+        async with nullcontext() if held.file.is_hashed else self._rereading:
             await asyncio.to_thread(held.keep, visit.shelf)
 
     async def _end(self, visit: Visit, request: Request) -> Response:

@@ -54,6 +54,11 @@ def test_soonest_comes_first(keystead: Keystead, alice: Path, home: Path) -> Non
     assert found[0]["whose"] == "alice"
 
 
+def test_a_home_that_was_named_is_named_by_the_next_command(keystead: Keystead, home: Path) -> None:
+    said = keystead("status", "--within", "91d", "--home", home).out
+    assert f"keystead ca crl --env dev --home {home}" in said
+
+
 def test_the_ca_s_home_is_looked_at(keystead: Keystead, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYSTEAD_HOME", str(home))
     found = json.loads(keystead("status", "--json").out)["expires"]

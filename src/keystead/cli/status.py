@@ -14,7 +14,7 @@ from keystead.pki.expiry import in_words, parse_lifetime, stamp, when
 from keystead.subscriber.layout import Folder
 from keystead.watch.backups import Backup, backups_in
 from keystead.watch.expiry import Expiry, in_folder, in_home
-from keystead.watch.status import Status, assess, mend
+from keystead.watch.status import Status, assess, mend, named
 
 
 @click.command()
@@ -45,6 +45,7 @@ def status(ctx: click.Context, within: str, folder: Path, home: Path, as_json: b
     if ctx.get_parameter_source("folder") is ParameterSource.COMMANDLINE:
         Folder(folder).require()
     home = home.expanduser()
+    by_name = home if ctx.get_parameter_source("home") is ParameterSource.COMMANDLINE else None
     findings = [*in_folder(Folder(folder)), *in_home(home)]
     state = assess(findings, system_clock(), span, backups_in(home))
     if not state.expiries and not state.unreadable:
@@ -56,11 +57,11 @@ def status(ctx: click.Context, within: str, folder: Path, home: Path, as_json: b
     if as_json:
         say.print_json(_as_json(state))
     else:
-        _tell(state)
+        _tell(state, by_name)
     ctx.exit(0 if state.is_well else 1)
 
 
-def _tell(state: Status) -> None:
+def _tell(state: Status, home: Path | None) -> None:
     say.table(
         ("ends", "in", "what", "whose", "file"),
         (
@@ -76,9 +77,9 @@ def _tell(state: Status) -> None:
         say.note(f"The {entry.kind} of {entry.whose} {_verb(entry, state)}; the next takes the root key.")
     for backup in state.backups:
         _tell_backup(backup, state)
-    steps = [mend(entry, state.now) for entry in (*state.due, *state.noticed)]
+    steps = [mend(entry, state.now, home) for entry in (*state.due, *state.noticed)]
     steps += [
-        ("here", f"keystead ca backup --env {backup.environment}")
+        ("here", f"keystead ca backup --env {backup.environment}{named(home)}")
         for backup in state.backups
         if backup.is_behind
     ]

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from keystead.watch.backups import Backup
 from keystead.watch.expiry import Expiry, Finding, Kind, Unreadable
@@ -54,10 +55,15 @@ def assess(
     return Status(tuple(expiries), unreadable, now, within, tuple(backups))
 
 
-def mend(entry: Expiry, now: datetime) -> tuple[str, str]:
-    """Where, and what is typed there, before (or after) ``entry`` ends."""
+def mend(entry: Expiry, now: datetime, home: Path | None = None) -> tuple[str, str]:
+    """Where, and what is typed there, before (or after) ``entry`` ends.
+
+    ``home`` is that of this machine's CA, where it has to be named.
+    """
     of = entry.environment or entry.elsewhere
     environment = f" --env {of}" if of else ""
+    if entry.environment:
+        environment += named(home)
     if entry.kind is Kind.SUBSCRIBER:
         if entry.ends <= now:
             return "here", entry.anew
@@ -70,6 +76,11 @@ def mend(entry: Expiry, now: datetime) -> tuple[str, str]:
     if entry.environment:
         return "here", f"keystead ca crl{environment}"
     return _CA, f"keystead ca crl{environment} --out crl.pem   (then put it here: {entry.path})"
+
+
+def named(home: Path | None) -> str:
+    """The option that names a CA's home; "" where it is the usual one."""
+    return f" --home {shlex.quote(str(home))}" if home is not None else ""
 
 
 _CA = "on the CA's machine"

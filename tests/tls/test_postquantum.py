@@ -149,6 +149,34 @@ def test_each_mixture_of_key_types_talks_where_the_client_has_seen_one(
             assert tls.recv(5) == b"hello"
 
 
+@pytest.mark.parametrize("host", ["", ".localhost", "localhost\0.example", "elsewhere.example", "127.0.0.2"])
+def test_a_host_that_the_certificate_does_not_name_is_not_connected_to(
+    quantum: Environment, door: Door, tmp_path: Path, host: str
+) -> None:
+    own = credentials(tmp_path, quantum, quantum.leaf("alice"), quantum.crls())
+    with (
+        socket.create_connection(("127.0.0.1", door.port), 5) as plain,
+        pytest.raises(ssl.SSLError, match=r"cannot be compared|certificate verify failed"),
+    ):
+        client_context(own, now).wrap_socket(plain, server_hostname=host)
+
+
+def test_nothing_goes_out_in_plaintext_by_another_of_a_sockets_methods(call: Call) -> None:
+    with call() as tls:
+        for name in (
+            "sendfile",
+            "sendto",
+            "sendmsg",
+            "recvfrom",
+            "recvfrom_into",
+            "recvmsg",
+            "recvmsg_into",
+            "dup",
+        ):
+            with pytest.raises(NotImplementedError):
+                getattr(tls, name)(b"secret")
+
+
 def test_without_the_private_names_nothing_is_connected(
     call: Call, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,9 +29,10 @@ def expect_host(connection: SSL.Connection, host: str) -> None:
             accepted = _lib.X509_VERIFY_PARAM_set1_ip(param, address, len(address))
         else:
             name = host.encode("idna")
-            accepted = _lib.X509_VERIFY_PARAM_set1_host(param, name, len(name))
+            # To OpenSSL an empty name means that any will do.
+            accepted = _lib.X509_VERIFY_PARAM_set1_host(param, name, len(name)) if name else 0
             connection.set_tlsext_host_name(name)
-    except (AttributeError, UnicodeError):
+    except (AttributeError, TypeError, UnicodeError):
         accepted = 0
     if accepted != 1:
         raise SSL.Error(f"the name {host!r} cannot be compared with the server's certificate")

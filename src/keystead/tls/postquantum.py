@@ -162,6 +162,12 @@ class PostQuantumSocket(socket.socket):
         self.sendall(data)
         return len(memoryview(data).cast("B"))
 
+    def _none_of_tls(self, *_: Any, **__: Any) -> Any:
+        """Nothing: it would pass TLS by, in plaintext."""
+        raise NotImplementedError("a connection of TLS has recv, send and sendall")
+
+    sendfile = sendto = sendmsg = recvfrom = recvfrom_into = recvmsg = recvmsg_into = dup = _none_of_tls
+
     def unwrap(self) -> Self:
         """Say that this is the end; the server's answer is not waited for."""
         try:

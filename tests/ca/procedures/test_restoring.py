@@ -229,7 +229,7 @@ def test_the_lists_of_another_ca_of_the_same_name(keeper: Keeper, tmp_path: Path
     impostor = Office(tmp_path / "impostor")
     impostor.folder.mkdir()
     found(impostor.home, configuration(DEV), None, actor="mallory", clock=lambda: keeper.office.now)
-    with leaving_nothing(keeper, Distrusted, "another CA of the same name"):
+    with leaving_nothing(keeper, Distrusted, "two CAs of one name"):
         keeper.restore(published=lists(impostor))
 
 

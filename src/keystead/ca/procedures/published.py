@@ -55,9 +55,12 @@ def _check(crl: Crl, source: str, charter: Charter) -> None:
             )
     theirs = crl.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     name = str(theirs[0].value) if theirs else crl.issuer.rfc4514_string()
+    ours = (common_name(charter.issuing), common_name(charter.root))
     raise Distrusted(
-        f"{source} holds a list of {name!r}, and the archive is of {common_name(charter.issuing)!r}",
-        why="it comes from another environment, or from another CA of the same name",
+        f"{source} holds a list of {name!r}, and the archive is of {ours[0]!r}",
+        why="these are two CAs of one name, with different keys"
+        if name in ours
+        else "it comes from another environment, or from another CA",
         mend=_WHERE,
         code="foreign-crl",
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keystead.errors import NotThere, Unavailable
-from keystead.machine.locks import hold
+from keystead.machine.locks import hold, try_lock
 
 AT_ONCE = timedelta(0)
 
@@ -65,3 +65,11 @@ def test_a_pipe_is_no_lock(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lock")
     with pytest.raises(Unavailable, match="lock"), hold(tmp_path / "lock", "x", wait=AT_ONCE):
         pass
+
+
+def test_an_open_file_is_locked_by_one_until_it_is_closed(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as first, (tmp_path / "file").open("rb") as second:
+        assert try_lock(first.fileno())
+        assert not try_lock(second.fileno())
+        first.close()
+        assert try_lock(second.fileno())

@@ -40,6 +40,20 @@ def hold(path: Path, purpose: str, *, wait: timedelta = timedelta(seconds=10)) -
         os.close(descriptor)
 
 
+def try_lock(descriptor: int) -> bool:
+    """Lock the open file until it is closed: whether that was to be had at once.
+
+    Some network file systems know no locks: there it is True.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _acquire(descriptor: int, path: Path, wait: timedelta) -> None:
     deadline = time.monotonic() + wait.total_seconds()
     while True:

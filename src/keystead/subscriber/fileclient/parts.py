@@ -6,7 +6,6 @@ asking for the rest (`fetching`).
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -18,6 +17,7 @@ from typing import Final, Self
 
 from keystead.errors import AlreadyThere, BadInput, Unavailable
 from keystead.machine.files import PRIVATE, sync_folder
+from keystead.machine.locks import try_lock
 from keystead.machine.oserrors import told
 
 _STEM_OCTETS: Final = 180
@@ -46,7 +46,7 @@ class Part:
                 descriptor = os.open(hidden, _NEW, PRIVATE)
             except FileExistsError:
                 raise _busy(path) from None
-        if not _lock(descriptor):  # another one was quicker to go on with it
+        if not try_lock(descriptor):  # another one was quicker to go on with it
             os.close(descriptor)
             raise _busy(path)
         return cls(descriptor, hidden, wanted)
@@ -64,7 +64,7 @@ class Part:
                 continue
             if not _is_ours(descriptor) or os.fstat(descriptor).st_nlink != 1:
                 os.close(descriptor)
-            elif not _lock(descriptor):
+            elif not try_lock(descriptor):
                 os.close(descriptor)
                 raise _busy(path)
             else:
@@ -148,7 +148,7 @@ def sweep(path: Path) -> None:
         with suppress(OSError):
             descriptor = os.open(hidden, _OLD)
             try:
-                if _is_ours(descriptor) and _lock(descriptor):
+                if _is_ours(descriptor) and try_lock(descriptor):
                     hidden.unlink(missing_ok=True)
             finally:
                 os.close(descriptor)
@@ -176,16 +176,6 @@ def _is_ours(descriptor: int) -> bool:
     status = os.fstat(descriptor)
     is_private = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == PRIVATE
     return is_private and status.st_uid == os.geteuid()
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # some network file systems know no locks
-        return True
-    return True
 
 
 def _busy(path: Path) -> Unavailable:

@@ -22,6 +22,7 @@ from keystead.errors import BadInput, KeysteadError, NotThere, Unavailable
 from keystead.machine.clock import Clock, system_clock
 from keystead.machine.files import PRIVATE, write_atomic, write_new
 from keystead.machine.folders import make_private_folder
+from keystead.machine.locks import try_lock
 from keystead.subscriber.fileserver.conditions import Conditions
 from keystead.subscriber.fileserver.digests import hash_of
 from keystead.subscriber.fileserver.incoming import Incoming
@@ -170,7 +171,7 @@ class Uploads:
         except FileNotFoundError:
             return None
         try:
-            state = read_state(noted_at) if _lock(descriptor) and _is_still(octets, descriptor) else None
+            state = read_state(noted_at) if try_lock(descriptor) and _is_still(octets, descriptor) else None
             if state is None:
                 os.close(descriptor)
                 return None
@@ -234,7 +235,7 @@ class Uploads:
         with suppress(OSError):
             descriptor = os.open(paths(self._folder, upload_id)[0], _OLD)
             try:
-                return not _lock(descriptor)
+                return not try_lock(descriptor)
             finally:
                 os.close(descriptor)
         return True
@@ -247,7 +248,7 @@ class Uploads:
         with suppress(FileNotFoundError):
             descriptor = os.open(octets, _OLD)
             try:
-                if not _lock(descriptor):
+                if not try_lock(descriptor):
                     return False
                 noted_at.unlink(missing_ok=True)
                 octets.unlink(missing_ok=True)
@@ -271,17 +272,6 @@ def _status(path: Path) -> os.stat_result | None:
 
 def _moment(status: os.stat_result) -> datetime:
     return datetime.fromtimestamp(status.st_mtime, UTC)
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock the open file, until it is closed; whether that could be."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # some network file systems know no locks
-        return True
-    return True
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

@@ -7,7 +7,10 @@ from contextlib import closing
 
 import pytest
 
+from keystead.ca.audit.log import append
+from keystead.ca.inventory.writes import carry
 from keystead.errors import KeysteadError
+from keystead.pki.revocation import Revocation
 from tests.ca.authority.test_signing import renewal_of
 from tests.ca.office import DEV
 from tests.ca.procedures.keeping import Keeper
@@ -93,6 +96,13 @@ BROKEN = {
         "PRAGMA foreign_keys = 0; UPDATE identities SET serial = 'ff' WHERE name = 'bob'",
         "refers to certificates that are not in it",
     ),
+    "a revocation at no time of a list": ("UPDATE revocations SET revoked_at = -9999999999", "on no list"),
+    "a list of a number beyond all": (
+        "UPDATE crls SET number = 9223372036854775807 - number",
+        "a revocation list of the number",
+    ),
+    "a list of no number": ("UPDATE crls SET number = 'x' || number", "cannot be read"),
+    "a list at no time": ("UPDATE crls SET next_update = 'soon'", "cannot be read"),
     "a trigger": (
         "CREATE TRIGGER evil AFTER INSERT ON certificates BEGIN DELETE FROM revocations; END",
         "what is not keystead's: trigger of certificates",
@@ -133,6 +143,18 @@ def test_an_inventory_that_is_not_sound_is_refused_and_nothing_is_there(
         database.executescript(statements)
     keeper.take()
     with pytest.raises(KeysteadError, match=match):
+        keeper.restore()
+    assert keeper.nothing_is_there()
+
+
+@pytest.mark.parametrize("serial", ["", "0", "-5", "0x5", "AB", "zz", "8" + "0" * 39])
+def test_a_carried_revocation_that_can_stand_on_no_list_is_refused(keeper: Keeper, serial: str) -> None:
+    with keeper.office.authority(DEV) as authority, authority.inventory.writing() as tx:
+        now = keeper.office.now
+        carry(tx, authority.charter.issuing_serial, [Revocation(serial, now, "superseded")])
+        append(tx, [authority.entry("certificate.revoke", now, "ok", serial=serial)])
+    keeper.take()
+    with pytest.raises(KeysteadError, match="can stand on no list"):
         keeper.restore()
     assert keeper.nothing_is_there()
 

@@ -87,8 +87,9 @@ def restore(
             authority = Authority(charter, inventory, claims, clock, os.urandom, actor)
             refuse_conflicts(authority)
             merged = merge(authority, manifest, (*archived, *lists), told=_told(manifest, given))
-            barred = claim_keys(authority, barred_in(contents, name))
+            barred_there = barred_in(contents, name)
             fresh = publish(authority, issuers)
+            barred = claim_keys(authority, barred_there)  # last, for it concerns all environments
         move_folder(down.part, home.folder(manifest.environment))
     return Restored(
         manifest=manifest,

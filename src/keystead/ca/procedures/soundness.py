@@ -6,6 +6,7 @@ It is not trusted before: whoever has the public half can seal an archive. Not h
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, text
 
 from keystead.ca.audit import log
 from keystead.ca.authority.model import Charter
-from keystead.ca.inventory.reads import RECORDED, recorded_of
+from keystead.ca.inventory.reads import RECORDED, last_crl, recorded_of, revoked_under
 from keystead.ca.inventory.rows import Certificate, Kind, Recorded
 from keystead.ca.inventory.schema import metadata
 from keystead.ca.inventory.shape import differences
@@ -32,6 +33,12 @@ from keystead.pki.revocation import REASONS
 from keystead.pki.serials import serial_hex
 
 _PIECE = 1000
+_SERIAL = re.compile("[1-9a-f][0-9a-f]{0,38}|[1-7][0-9a-f]{39}")
+"""At most 159 bits."""
+
+_MOST_LISTS = 1 << 40
+"""They are numbered by Unix seconds: this one is due in the year 36812."""
+
 _OWN_TABLES = frozenset(metadata.tables) | {"alembic_version", "sqlite_stat1", "sqlite_stat4"}
 _UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, InvalidSignature)
 """What a column makes of a value that was never written there, and cryptography of such a certificate."""
@@ -105,6 +112,8 @@ def check_inventory(path: Path, charter: Charter, manifest: Manifest, source: st
             raise damaged(source, f"it holds {counted} certificates, not {manifest.certificates}")
         if (ended := _number(tx, f"FROM ({_ENDED})")) != manifest.revocations:
             raise damaged(source, f"it holds {ended} revocations, not {manifest.revocations}")
+        for issuer in (charter.root, charter.issuing):
+            _check_lists(tx, serial_hex(issuer.serial_number), source)
         for sentence, found_by in _RULES:
             if count := _number(tx, found_by):
                 raise damaged(source, f"its inventory contradicts itself: {sentence} ({count} such)")
@@ -153,6 +162,16 @@ def _check_head(tx: Connection, manifest: Manifest, source: str) -> None:
         manifest.audit.newest,
     ):
         raise damaged(source, "the audit log in it is not the one that its manifest names")
+
+
+def _check_lists(tx: Connection, issuer_serial: str, source: str) -> None:
+    """What the issuer's next list is made of must be fit for one (RFC 5280, section 5.1.2)."""
+    for end in revoked_under(tx, issuer_serial):
+        if not _SERIAL.fullmatch(end.serial) or end.reason not in REASONS or end.revoked_at.year < 1950:
+            raise damaged(source, f"the revocation of {end.serial!r} in its inventory can stand on no list")
+    last = last_crl(tx, issuer_serial)
+    if last is not None and not 0 < last.number < _MOST_LISTS:
+        raise damaged(source, f"its inventory has a revocation list of the number {last.number}")
 
 
 def _checked(tx: Connection, charter: Charter, source: str) -> Iterator[Certificate]:

@@ -114,6 +114,13 @@ def test_an_ssh_key_with_a_passphrase_of_its_own_says_so(ssh: Callable[..., Path
         read_identity(ssh("ed25519", "secret"))
 
 
+def test_a_public_key_as_identity_is_answered_with_the_name_of_its_secret_half(tmp_path: Path) -> None:
+    (tmp_path / "id_ed25519.pub").write_text("ssh-ed25519 AAAA me")
+    with pytest.raises(BadInput) as caught:
+        read_identity(tmp_path / "id_ed25519.pub")
+    assert caught.value.mend.endswith(f"--identity {tmp_path}/id_ed25519")
+
+
 def test_an_identity_that_others_can_read_is_not_used(
     tmp_path: Path, age_key: pyrage.x25519.Identity
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -15,10 +16,10 @@ from tests.e2e.conftest import KEYSTEAD, PATIENCE, Machine
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("dev_ca")]
 
 
-def at_a_terminal(machine: Machine, *words: str, typed: bytes = b"") -> tuple[int, str]:
+def at_a_terminal(machine: Machine, *words: str, typed: bytes = b"", columns: str = "120") -> tuple[int, str]:
     """Run ``keystead WORDS`` with a terminal for all three streams; its exit code and what was seen."""
     ours, theirs = pty.openpty()
-    environment = machine.environment(TERM="xterm", COLUMNS="120")
+    environment = machine.environment(TERM="xterm", COLUMNS=columns)
     with subprocess.Popen(
         [KEYSTEAD, *words],
         cwd=machine.folder,
@@ -53,6 +54,18 @@ def test_an_upload_has_a_bar_with_speed_and_time_left(
     assert "B/s" in seen
     assert "0:00:00" in seen
     assert re.search(r"\r\x1b\[2K(\x1b\[\d+m)*✓", seen), "what is done stands on a line of its own"
+
+
+def test_on_80_columns_a_serial_number_can_be_copied(
+    machine: Machine, certified: Callable[..., None]
+) -> None:
+    certified("alice")
+    serial = json.loads(machine.ok("ca", "show", "alice", "--json").out)[0]["serial"]
+    _, seen = at_a_terminal(machine, "ca", "list", columns="80")
+    assert f"  serial  {serial}\r\n" in seen
+    _, wide = at_a_terminal(machine, "ca", "list", columns="200")
+    assert "serial  " + " " * 34 + " until" in re.sub(r"\x1b\[\d*m", "", wide)
+    assert serial in wide
 
 
 def test_signing_many_has_a_bar_and_a_summary(machine: Machine) -> None:

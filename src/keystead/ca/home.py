@@ -139,6 +139,7 @@ def _no_environment(home: Home, environment: str) -> NotThere:
         why=f"there is: {there}" if there else "no CA was made there yet",
         mend=f"name another (--env, --home), or make it: {make}"
         if there
-        else f"type this on the CA's machine (or name its --home); to make a CA here: {make}",
+        else f"type this on the CA's machine (or name its --home); to make a CA here: {make};"
+        " to bring one back: keystead ca restore BACKUP --crl crl.pem",
         code="no-environment",
     )

@@ -97,7 +97,17 @@ class _Above(TextIOBase):
 
 @contextmanager
 def progress() -> Iterator[Track]:
-    """Bars for the time of the body, where standard error is a terminal."""
+    """Bars for the time of the body, where standard error is a terminal; who stops it hears how to go on."""
+    try:
+        with _shown() as track:
+            yield track
+    except KeyboardInterrupt:
+        note("To go on where it was, type the same command again.")
+        raise
+
+
+@contextmanager
+def _shown() -> Iterator[Track]:
     if not sys.stderr.isatty():
         yield Told
         return

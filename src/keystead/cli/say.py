@@ -81,21 +81,38 @@ def fields(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table of text, to the terminal's width; nothing is cut where the output is no terminal."""
+    """A table of text; on a terminal that is too narrow for it, its rows one below the other.
+
+    So nothing is cut that somebody copies: a serial number, a digest, a path.
+    """
     from rich import box  # noqa: PLC0415  only what prints a table pays for it
     from rich.console import Console  # noqa: PLC0415  likewise
+    from rich.measure import Measurement  # noqa: PLC0415  likewise
     from rich.table import Table  # noqa: PLC0415  likewise
     from rich.text import Text  # noqa: PLC0415  likewise
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for heading in headings:
-        shown.add_column(heading, overflow="fold")  # a serial number that is cut is none
-    for row in rows:
+        shown.add_column(heading)
+    kept = list(rows)
+    for row in kept:
         shown.add_row(*(Text(escape(cell)) for cell in row))
     console = Console(highlight=False)
     if not sys.stdout.isatty():
         console.width = 10_000 if console.width < 10_000 else console.width
-    console.print(shown)
+    unlimited = console.options.update(width=10_000)
+    if Measurement.get(console, unlimited, shown).maximum <= console.width:
+        console.print(shown)
+    else:
+        _below_each_other(headings, kept)
+
+
+def _below_each_other(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    for first, *others in rows:
+        click.echo()
+        click.echo(f"{headings[0]} {click.style(escape(first), bold=True)}")
+        fields((heading, cell) for heading, cell in zip(headings[1:], others, strict=True) if cell)
+    click.echo()
 
 
 def print_json(value: Any) -> None:

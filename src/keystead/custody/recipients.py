@@ -61,9 +61,10 @@ def _lines(word: str) -> Iterator[str]:
         raise WrongUsage("a secret key is given as --recipient", mend=f"it belongs nowhere: {_HOW}")
     text = read_bounded(Path(word), _MAX_OCTETS).decode(errors="replace")
     if any(line.startswith(_SECRET) for line in text.splitlines()):
+        public = f"$(age-keygen -y {word})" if "AGE-SECRET-KEY-" in text else f"{word}.pub"
         raise BadInput(
             f"{word} holds a secret key, and what an archive is sealed to is public",
-            mend=f"give its public half: age-keygen -y {word}, or {word}.pub",
+            mend=f"give its public half: --recipient {public}",
             code="secret-recipient",
         )
     found = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -101,6 +102,13 @@ def read_identity(path: Path) -> Identity:
     Raises `Unavailable` where other accounts may read it, `BadInput` where it is neither, or wants a
     passphrase of its own.
     """
+    if path.suffix == ".pub":
+        raise BadInput(
+            f"{path} cannot open an archive",
+            why="it is a public key by its name, and the secret half is wanted",
+            mend=f"name that: --identity {path.with_suffix('')}",
+            code="bad-identity",
+        )
     data = read_private(path, _MAX_OCTETS)
     try:
         if data.lstrip().startswith(b"-----BEGIN ") and b"AGE ENCRYPTED" not in data[:64]:

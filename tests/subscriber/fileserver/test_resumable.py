@@ -16,6 +16,7 @@ import pytest
 from keystead.errors import BadInput, NotThere
 from keystead.pki.names import Identity
 from keystead.subscriber.fileserver.conditions import Conditions
+from keystead.subscriber.fileserver.limits import used_octets
 from keystead.subscriber.fileserver.resumable import Held, Uploads, sweep_all
 from keystead.subscriber.fileserver.shelf import Shelf, open_store
 from keystead.subscriber.fileserver.states import FOLDER, State
@@ -139,6 +140,7 @@ def test_a_kill_between_the_note_and_the_rename_is_made_good(
     held.close()
     found = uploads.find(upload_id)
     assert (found.is_whole, found.is_kept) == (True, False)
+    assert used_octets(shelf.folder) == 5  # of a quota, all the while
     again = taken(uploads, upload_id)
     again.keep(shelf)
     again.close()
@@ -241,6 +243,24 @@ def test_what_is_being_sent_is_not_swept(shelf: Shelf, uploads: Uploads) -> None
     assert uploads.sweep() == 0
     held.close()
     assert uploads.sweep() == 1
+
+
+def test_what_gets_on_while_a_sweep_looks_at_it_is_not_swept(shelf: Shelf, uploads: Uploads) -> None:
+    upload_id = begun(uploads, b"he")
+    age(shelf, 2 * DAY)
+    looked: list[str] = []
+
+    def clock() -> datetime:
+        if not looked:
+            held = taken(uploads, upload_id)
+            held.file.write([b"ll"])
+            held.close()
+        looked.append(upload_id)
+        return datetime.now(UTC)
+
+    assert Uploads(shelf.folder, DAY, clock).sweep() == 0
+    assert looked
+    assert uploads.find(upload_id).offset == 4
 
 
 def test_octets_and_states_without_each_other_are_swept(shelf: Shelf, uploads: Uploads) -> None:

@@ -240,15 +240,20 @@ class Uploads:
                 os.close(descriptor)
         return True
 
+    def _has_expired(self, upload_id: str) -> bool:
+        found = map(_status, paths(self._folder, upload_id))
+        moments = [_moment(status) for status in found if status is not None]
+        return bool(moments) and max(moments) + self._expiry <= self._clock()
+
     def _remove_if_expired(self, upload_id: str) -> bool:
         octets, noted_at = paths(self._folder, upload_id)
-        moments = [_moment(status) for status in map(_status, (octets, noted_at)) if status is not None]
-        if not moments or max(moments) + self._expiry > self._clock():
+        if not self._has_expired(upload_id):
             return False
         with suppress(FileNotFoundError):
             descriptor = os.open(octets, _OLD)
             try:
-                if not try_lock(descriptor):
+                # Until it was locked, somebody may have gone on with it.
+                if not try_lock(descriptor) or not self._has_expired(upload_id):
                     return False
                 noted_at.unlink(missing_ok=True)
                 octets.unlink(missing_ok=True)

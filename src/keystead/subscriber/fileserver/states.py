@@ -126,7 +126,10 @@ def read_state(path: Path) -> State | None:
 
 
 def reserved_octets(place: Path) -> int:
-    """What the unfinished uploads beside the files in ``place`` will take, whether it has come or not."""
+    """What the uploads beside the files in ``place`` will take, whether it has come or not.
+
+    One that is becoming visible in this moment is among them: none is to be counted nowhere.
+    """
     folder = place / FOLDER
     states = (read_state(paths(folder, upload_id)[1]) for upload_id in unfinished(folder))
-    return sum(state.length for state in states if state is not None and state.kept is None)
+    return sum(state.length for state in states if state is not None)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 from keystead.ca.audit import log
 from keystead.ca.authority.batch import sign
 from keystead.ca.authority.bench import LocalBench
-from keystead.ca.authority.model import Rejected, Signed, Submission
+from keystead.ca.authority.model import Rejected, Repeated, Signed, Submission
 from keystead.ca.home import open_issuer
 from keystead.errors import Refused, Unavailable
 from keystead.pki.facts import Wishes
@@ -103,6 +103,20 @@ def test_of_one_key_twice_in_different_groups_the_first_wins_too(office: Office,
     assert isinstance(rejected, Rejected)
     assert codes(rejected.error) in (["twice"], ["key-in-use"])  # recorded by then: in use
     assert all(isinstance(outcome, Signed) for outcome in outcomes)
+
+
+@pytest.mark.usefixtures("groups_of_two")
+@pytest.mark.parametrize("again", range(1, 9))
+def test_one_csr_twice_is_refused_however_many_groups_lie_between(office: Office, again: int) -> None:
+    # Where the first is recorded when the second is decided, the second repeats it; in one run that is twice.
+    data = [csr_pem(f"user-{number}", signer=key(f"{number}")) for number in range(9)]
+    data[again] = data[0]
+    outcomes = office.outcomes(*data)
+    rejected = outcomes.pop(again)
+    assert isinstance(rejected, Rejected)
+    assert codes(rejected.error) == ["twice"]
+    assert all(isinstance(outcome, Signed) for outcome in outcomes)
+    assert [type(outcome) for outcome in office.outcomes(data[0], data[0])] == [Repeated, Repeated]
 
 
 @pytest.mark.usefixtures("groups_of_two")

@@ -31,8 +31,8 @@ ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Docket:
-    """One run of signing: its bench, and the keys and identities that the run has granted already."""
+class Run:
+    """One run of signing: its bench, and the keys and identities that it has granted so far."""
 
     authority: Authority
     bench: Bench
@@ -51,16 +51,17 @@ class Examination:
 def sign(authority: Authority, bench: Bench, arrivals: Iterable[Arrival]) -> Iterator[list[Outcome]]:
     """Examine, decide, issue and record ``arrivals``; the outcomes come in their order, in groups.
 
-    Where a key or an identity stands in them twice, the first wins. Every refusal is in the audit log before
-    its outcome is given. Raises what concerns all of them: a clock that went back, a locked database.
+    Where a key or an identity stands in them twice, the first wins, however far the second stands behind it.
+    Every refusal is in the audit log before its outcome is given. Raises what concerns all of them: a clock
+    that went back, a locked database.
 
     While one group is recorded, the next is signed, the one after it checked, and one more examined: so
     neither the bench nor the database waits for the other.
     """
-    docket = Docket(authority, bench)
-    examined = _ahead(examine(docket, group) for group in _groups(arrivals))
-    judged = _ahead(judge(docket, examination) for examination in examined)
-    settled = _ahead(settle(docket, verdicts()) for verdicts in judged)
+    run = Run(authority, bench)
+    examined = _ahead(examine(run, group) for group in _groups(arrivals))
+    judged = _ahead(judge(run, examination) for examination in examined)
+    settled = _ahead(settle(run, verdicts()) for verdicts in judged)
     for outcomes in settled:
         yield outcomes()
 
@@ -80,13 +81,13 @@ def _ahead(steps: Iterator[T]) -> Iterator[T]:
     yield from begun
 
 
-def examine(docket: Docket, arrived: Sequence[tuple[int, Arrival]]) -> Examination:
+def examine(run: Run, arrived: Sequence[tuple[int, Arrival]]) -> Examination:
     """Begin to parse what arrived."""
     data = [(number, each.source, each.data) for number, each in arrived if isinstance(each, Submission)]
-    return Examination(arrived, docket.bench.examine(data))
+    return Examination(arrived, run.bench.examine(data))
 
 
-def judge(docket: Docket, examination: Examination) -> Promise[list[Verdict]]:
+def judge(run: Run, examination: Examination) -> Promise[list[Verdict]]:
     """Begin to decide on what was examined; nothing is signed yet.
 
     What is written are the private keys among it: those are barred at once, whatever comes of the rest.
@@ -94,7 +95,7 @@ def judge(docket: Docket, examination: Examination) -> Promise[list[Verdict]]:
     cases: list[Case] = []
     verdicts: dict[int, Verdict] = {}
     parsed = examination.parsed()
-    bar_leaked(docket.authority, parsed)
+    bar_leaked(run.authority, parsed)
     answers = iter(parsed)
     for number, arrival in examination.arrived:
         if isinstance(arrival, Rejected):
@@ -103,25 +104,25 @@ def judge(docket: Docket, examination: Examination) -> Promise[list[Verdict]]:
             verdicts[number] = Rejected(arrival.source, found)
         else:
             cases.append(Case(number, arrival, found))
-    begun = decide(docket.authority, docket.bench, cases)
+    begun = decide(run.authority, run.bench, cases)
 
     def decided() -> list[Verdict]:
         for case, verdict in zip(cases, begun(), strict=True):
-            verdicts[case.number] = _first_wins(docket, verdict)
+            verdicts[case.number] = _first_wins(run, verdict, case.examined.key_fingerprint)
         return [verdicts[number] for number, _ in examination.arrived]
 
     return decided
 
 
-def settle(docket: Docket, verdicts: Sequence[Verdict]) -> Promise[list[Outcome]]:
+def settle(run: Run, verdicts: Sequence[Verdict]) -> Promise[list[Outcome]]:
     """Begin to act on verdicts: issue what is granted, audit what is refused; each outcome at its place."""
-    begun = _issue(docket, [verdict for verdict in verdicts if isinstance(verdict, Granted)])
+    begun = _issue(run, [verdict for verdict in verdicts if isinstance(verdict, Granted)])
 
     def outcomes() -> list[Outcome]:
         issued = iter(begun())
         settled = [next(issued) if isinstance(verdict, Granted) else verdict for verdict in verdicts]
         audit_refusals(
-            docket.authority,
+            run.authority,
             [(outcome.source, outcome.error) for outcome in settled if isinstance(outcome, Rejected)],
         )
         return settled
@@ -129,45 +130,56 @@ def settle(docket: Docket, verdicts: Sequence[Verdict]) -> Promise[list[Outcome]
     return outcomes
 
 
-def _first_wins(docket: Docket, verdict: Verdict) -> Verdict:
-    if not isinstance(verdict, Granted):
+def _first_wins(run: Run, verdict: Verdict, key: str) -> Verdict:
+    """``verdict`` on a CSR of ``key``, unless the run has granted its key or its identity before.
+
+    A CSR of that key may be a repetition by now, where the first is recorded: of this run, it is one of two.
+    """
+    if isinstance(verdict, Rejected):
         return verdict
-    key, identity = verdict.case.examined.key_fingerprint, verdict.identity
-    if key in docket.keys or identity in docket.identities:
-        twice = "its key" if key in docket.keys else str(identity)
-        violation = Violation(
-            "twice", f"{twice} stands in this batch twice; the first was taken", "leave one of them out"
-        )
-        return Rejected(verdict.case.submission.source, Refused(f"{identity} is not signed", [violation]))
-    docket.keys.add(key)
-    docket.identities.add(identity)
+    if key in run.keys:
+        return _twice("its key", verdict)
+    if isinstance(verdict, Repeated):
+        return verdict
+    if verdict.identity in run.identities:
+        return _twice(str(verdict.identity), verdict)
+    run.keys.add(key)
+    run.identities.add(verdict.identity)
     return verdict
 
 
-def _issue(docket: Docket, granted: Sequence[Granted]) -> Promise[list[Outcome]]:
+def _twice(what: str, verdict: Granted | Repeated) -> Rejected:
+    source = verdict.case.submission.source if isinstance(verdict, Granted) else verdict.source
+    violation = Violation(
+        "twice", f"{what} stands in this batch twice; the first was taken", "leave one of them out"
+    )
+    return Rejected(source, Refused(f"{verdict.identity} is not signed", [violation]))
+
+
+def _issue(run: Run, granted: Sequence[Granted]) -> Promise[list[Outcome]]:
     if not granted:
         return list
-    begun = issue(docket.authority, docket.bench, granted)
+    begun = issue(run.authority, run.bench, granted)
 
     def issued() -> list[Outcome]:
         try:
             return begun()
         except Conflict:
             # Another writer changed the facts of one: each is decided anew, alone.
-            return [_issue_alone(docket, item.case) for item in granted]
+            return [_issue_alone(run, item.case) for item in granted]
         finally:
-            docket.bench.forget(item.case.number for item in granted)
+            run.bench.forget(item.case.number for item in granted)
 
     return issued
 
 
-def _issue_alone(docket: Docket, case: Case) -> Outcome:
+def _issue_alone(run: Run, case: Case) -> Outcome:
     for _ in range(ATTEMPTS):
-        (verdict,) = decide(docket.authority, docket.bench, [case])()
+        (verdict,) = decide(run.authority, run.bench, [case])()
         if isinstance(verdict, Rejected | Repeated):
             return verdict
         try:
-            (outcome,) = issue(docket.authority, docket.bench, [verdict])()
+            (outcome,) = issue(run.authority, run.bench, [verdict])()
         except Conflict as error:
             lost = error
         else:

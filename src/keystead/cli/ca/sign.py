@@ -168,8 +168,8 @@ def _confirmed(authority: Authority, bench: Bench, arrival: Arrival) -> Iterator
         return
     if submission.wishes.profile is None and request.proof is None:
         submission = replace(submission, wishes=replace(submission.wishes, profile=asked_profile(request)))
-    docket = batch.Docket(authority, bench)
-    (verdict,) = batch.judge(docket, batch.examine(docket, [(0, submission)]))()
+    run = batch.Run(authority, bench)
+    (verdict,) = batch.judge(run, batch.examine(run, [(0, submission)]))()
     if isinstance(verdict, Granted):
         _show(request, verdict)
         if not click.confirm("Sign it?"):
@@ -178,7 +178,7 @@ def _confirmed(authority: Authority, bench: Bench, arrival: Arrival) -> Iterator
                 [Violation("declined", "whoever was asked at the terminal said no", "")],
             )
             verdict = Rejected(submission.source, declined)
-    yield batch.settle(docket, [verdict])()
+    yield batch.settle(run, [verdict])()
 
 
 def _show(request: CertificateRequest, granted: Granted) -> None:

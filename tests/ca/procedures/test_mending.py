@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -10,19 +13,24 @@ from keystead.ca.audit import log
 from keystead.ca.audit.entry import RESTORED
 from keystead.ca.claims import COMPROMISED, open_claims
 from keystead.ca.founding import found
+from keystead.ca.procedures.manifest import File
 from keystead.ca.procedures.mending import FILES, PutBack, put_back
+from keystead.ca.procedures.packing import Stream, Unpacker, pack
+from keystead.custody.envelope import open_sealed, seal
 from keystead.errors import NotThere, Refused
 from keystead.pki.fingerprints import Fingerprint
 from tests.ca.office import DEV, STAGING, Office, configuration
-from tests.ca.procedures.keeping import IDENTITY, Keeper
+from tests.ca.procedures.keeping import IDENTITY, RECIPIENTS, Keeper
 from tests.pki.makers import csr_pem, key
 
 
-def mend(keeper: Keeper, *names: str, office: Office | None = None) -> tuple[PutBack, ...]:
+def mend(
+    keeper: Keeper, *names: str, office: Office | None = None, archive: str = "a.backup"
+) -> tuple[PutBack, ...]:
     home = (office or keeper.office).home
     return put_back(
         home,
-        keeper.source(by=IDENTITY),
+        keeper.source(archive, by=IDENTITY),
         names,
         actor="test",
         clock=lambda: keeper.office.now,
@@ -116,6 +124,29 @@ def test_nothing_comes_into_another_ca_of_the_same_name(
     with pytest.raises(Refused, match="of another CA than"):
         mend(keeper, "root.crt", office=other)
     assert other.bytes_of_home() == before
+
+
+def test_nothing_comes_from_an_archive_that_this_ca_did_not_make(keeper: Keeper) -> None:
+    # All that it takes is public: the certificates, and the key that archives are sealed to.
+    keeper.take()
+    office, inventory = keeper.office, BytesIO()
+    unpacker = Unpacker(lambda manifest: inventory, "a.backup")
+    with (office.folder / "a.backup").open("rb") as sealed:
+        open_sealed(sealed, unpacker, IDENTITY, "a.backup")
+    real = unpacker.contents()
+    lax = real.files["ca.toml"] + b"# mallory's\n"
+    files = tuple(
+        File(file.name, len(lax), sha256(lax).hexdigest()) if file.name == "ca.toml" else file
+        for file in real.manifest.files
+    )
+    manifest = replace(real.manifest, backup="0" * 32, files=files)
+    with (office.folder / "forged.backup").open("wb") as out:
+        octets = pack(manifest, {**real.files, "ca.toml": lax}, [inventory.getvalue()])
+        seal(Stream(octets), out, RECIPIENTS)
+    before = office.bytes_of_home()
+    with pytest.raises(Refused, match="is not known to this CA"):
+        mend(keeper, "ca.toml", "keys.db", archive="forged.backup")
+    assert office.bytes_of_home() == before
 
 
 def test_nothing_comes_where_no_environment_is(keeper: Keeper, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.exc import NoResultFound
 
 from keystead.ca.audit.entry import CLOCK_ACCEPTED, Entry
@@ -107,6 +107,12 @@ def entries(tx: Connection, start: int = 0) -> Iterator[Numbered]:
     statement = select(audit).where(audit.c.seq >= start).order_by(audit.c.seq)
     for row in tx.execute(statement.execution_options(yield_per=_PIECE)):
         yield Numbered(row.seq, _parse(row.seq, row.entry))
+
+
+def tells_of(tx: Connection, what: str, request: str) -> bool:
+    """Whether an entry says that ``what`` was done for ``request``."""
+    said = [func.json_extract(audit.c.entry, f"$.{part}") for part in ("what", "request")]
+    return tx.scalar(select(audit.c.seq).where(said[0] == what, said[1] == request).limit(1)) is not None
 
 
 def verify(tx: Connection) -> Verified:

@@ -13,12 +13,20 @@ from typing import Final
 
 from cryptography import x509
 
-from keystead.ca.audit.entry import RESTORED
-from keystead.ca.audit.log import append, recorded_at
+from keystead.ca.audit.entry import BACKED_UP, RESTORED
+from keystead.ca.audit.log import append, recorded_at, tells_of
 from keystead.ca.claims import read_claims
 from keystead.ca.founding import check_sealing
 from keystead.ca.home import Home, open_authority, read_charter
-from keystead.ca.layout import ANCHOR, CLAIMS, CONFIGURATION, ISSUING_CERTIFICATE, ROOT_CERTIFICATE
+from keystead.ca.inventory.store import open_inventory
+from keystead.ca.layout import (
+    ANCHOR,
+    CLAIMS,
+    CONFIGURATION,
+    INVENTORY,
+    ISSUING_CERTIFICATE,
+    ROOT_CERTIFICATE,
+)
 from keystead.ca.procedures.charter import charter_of
 from keystead.ca.procedures.landing import Announce, Source
 from keystead.ca.procedures.manifest import LIMITS, Manifest
@@ -69,8 +77,8 @@ def put_back(
     """Put the files ``names`` of `FILES` back into the archive's environment, which must exist; audited.
 
     What stands there and differs is renamed, never overwritten. Raises `NotThere` where there is no such
-    environment or the archive has no such file, `Refused` where the two are of different CAs, and
-    `BadInput` as a restore does.
+    environment or the archive has no such file, `Refused` where the two are of different CAs or
+    the environment's log does not tell of the archive, and `BadInput` as a restore does.
     """
     contents = _read(home, source, announce)
     folder = home.folder(contents.manifest.environment)
@@ -79,6 +87,7 @@ def put_back(
         issuing = _certificates(folder, ISSUING_CERTIFICATE)
         if not all(was_issued_by(there, archived.root) for there in issuing):
             raise _other_ca(source, folder, contents.manifest)
+    _check_made_here(folder, source, contents.manifest)
     wanted = list(names)
     done = [_place(folder, name, contents, source) for name in wanted if name != CLAIMS]
     if CLAIMS in wanted:
@@ -128,6 +137,20 @@ def _check_same_ca(home: Home, source: Source, manifest: Manifest) -> None:
     known = {Fingerprint.of_certificate(root).hex for root in _certificates(folder, *_ROOT_FILES)}
     if source.environment not in (None, manifest.environment) or known - {manifest.root}:
         raise _other_ca(source, folder, manifest)
+
+
+def _check_made_here(folder: Path, source: Source, manifest: Manifest) -> None:
+    """Anybody can seal an archive to a public key; those that this CA has made stand in its own log."""
+    with open_inventory(folder / INVENTORY) as inventory, inventory.reading() as tx:
+        if tells_of(tx, BACKED_UP, manifest.backup):
+            return
+    violation = Violation(
+        "unknown-archive",
+        f"no backup {manifest.backup} stands in the audit log of {manifest.environment!r}",
+        "take an archive that stands there (keystead ca audit); one of a time that a restore has undone opens"
+        " with age, and its files can be compared and copied by hand",
+    )
+    raise Refused(f"{source.path} is not known to this CA", [violation])
 
 
 def _other_ca(source: Source, folder: Path, manifest: Manifest) -> Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -136,3 +137,24 @@ def test_an_identity_that_others_can_read_is_not_used(
 def test_what_is_no_identity_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
     with pytest.raises(KeysteadError, match="one cannot open an archive"):
         read_identity(private(tmp_path / "one", text))
+
+
+def test_a_path_with_a_space_is_quoted_in_what_is_to_be_typed(
+    tmp_path: Path, age_key: pyrage.x25519.Identity
+) -> None:
+    path = private(tmp_path / "my key", str(age_key))
+    with pytest.raises(BadInput) as refused:
+        parse_recipients([str(path)])
+    assert refused.value.mend.endswith(f"--recipient $(age-keygen -y {shlex.quote(str(path))})")
+    with pytest.raises(BadInput) as refused:
+        read_identity(path.with_suffix(".pub"))
+    assert shlex.split(refused.value.mend)[-2:] == ["--identity", str(path)]
+
+
+def test_a_sealed_ssh_key_is_opened_by_what_is_to_be_typed(ssh: Callable[..., Path], tmp_path: Path) -> None:
+    path = ssh("ed25519", "secret").rename(tmp_path / "my key")
+    with pytest.raises(BadInput) as refused:
+        read_identity(path)
+    copy = refused.value.mend.partition(": ")[2].partition(" && ")[0]
+    subprocess.run(["sh", "-c", copy], check=True, timeout=10, cwd=tmp_path)
+    assert (tmp_path / "F").read_bytes() == path.read_bytes()

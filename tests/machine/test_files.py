@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -223,3 +224,14 @@ def test_a_folder_is_given_its_final_name(tmp_path: Path) -> None:
     (tmp_path / ".dev.new" / "ca.toml").write_text("x")
     files.move_folder(tmp_path / ".dev.new", tmp_path / "dev")
     assert (tmp_path / "dev" / "ca.toml").read_text() == "x"
+
+
+def test_what_is_to_be_typed_works_where_a_path_has_a_space(tmp_path: Path) -> None:
+    path = tmp_path / "my keys; and others" / "it's secret"
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    path.chmod(0o644)
+    with pytest.raises(Unavailable) as refused:
+        files.read_private(path, 10)
+    subprocess.run(["sh", "-c", refused.value.mend], check=True, timeout=10)
+    assert files.read_private(path, 10) == b"x"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shlex
 import stat
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -293,3 +295,16 @@ def test_a_wrong_pair_is_not_renewed(folder: Folder, subscribe: Subscribe) -> No
     machine_files.write_new(files.key, private_pem(generate(KeyType.P256)))
     with pytest.raises(Distrusted, match="does not belong"):
         renew(folder, "alice", None, None, datetime.now(UTC))
+
+
+def test_a_folder_with_a_space_is_quoted_in_what_is_to_be_typed(tmp_path: Path, now: datetime) -> None:
+    spaced = Folder(tmp_path / "my certs")
+    made = request(spaced, "alice", Role.CLIENT, NOBODY)
+    made.key_path.unlink()
+    with pytest.raises(AlreadyThere) as refused:
+        request(spaced, "alice", Role.CLIENT, NOBODY)
+    subprocess.run(["sh", "-c", refused.value.mend.partition("   (")[0]], check=True, timeout=10)
+    assert not made.files.csr.exists()
+    with pytest.raises(NotThere) as missing:
+        renew(spaced, "alice", None, None, now)
+    assert shlex.split(missing.value.mend)[-2:] == ["--dir", str(spaced.path)]

@@ -5,6 +5,7 @@ Not here: sealing and opening (`envelope`), and the identity that systemd hands 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,8 @@ def _lines(word: str) -> Iterator[str]:
         raise WrongUsage("a secret key is given as --recipient", mend=f"it belongs nowhere: {_HOW}")
     text = read_bounded(Path(word), _MAX_OCTETS).decode(errors="replace")
     if any(line.startswith(_SECRET) for line in text.splitlines()):
-        public = f"$(age-keygen -y {word})" if "AGE-SECRET-KEY-" in text else f"{word}.pub"
+        file = shlex.quote(word)
+        public = f"$(age-keygen -y {file})" if "AGE-SECRET-KEY-" in text else f"{file}.pub"
         raise BadInput(
             f"{word} holds a secret key, and what an archive is sealed to is public",
             mend=f"give its public half: --recipient {public}",
@@ -106,7 +108,7 @@ def read_identity(path: Path) -> Identity:
         raise BadInput(
             f"{path} cannot open an archive",
             why="it is a public key by its name, and the secret half is wanted",
-            mend=f"name that: --identity {path.with_suffix('')}",
+            mend=f"name that: --identity {shlex.quote(str(path.with_suffix('')))}",
             code="bad-identity",
         )
     data = read_private(path, _MAX_OCTETS)
@@ -133,7 +135,8 @@ def _unreadable(path: Path, error: Exception) -> BadInput:
     return BadInput(
         f"{path} cannot open an archive",
         why="it is sealed with a passphrase of its own" if sealed else f"it cannot be read: {error}",
-        mend=f"open a copy of it, and shred that afterwards: cp {path} F && ssh-keygen -p -N '' -f F"
+        mend="open a copy of it, and shred that afterwards:"
+        f" cp {shlex.quote(str(path))} F && ssh-keygen -p -N '' -f F"
         if sealed
         else "name an age identity (age-keygen makes them) or an SSH private key (id_ed25519)",
         code="bad-identity",

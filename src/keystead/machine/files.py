@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -70,7 +71,7 @@ def check_unwritable(path: Path) -> None:
         raise Unavailable(
             f"{path} is not trusted: other accounts of this machine can change it",
             why=f"its mode is {stat.S_IMODE(mode):04o}",
-            mend=f"see who changed it and what, then: chmod go-w {path}",
+            mend=f"see who changed it and what, then: chmod go-w {shlex.quote(str(path))}",
             code="not-private",
         )
 
@@ -80,7 +81,7 @@ def _check_mode(status: os.stat_result, path: Path) -> None:
         raise Unavailable(
             f"{path} is not used: other accounts of this machine can get at it",
             why=f"its mode is {stat.S_IMODE(status.st_mode):04o}, and what it holds must be secret",
-            mend=f"chmod 600 {path}",
+            mend=f"chmod 600 {shlex.quote(str(path))}",
             code="not-private",
         )
 

@@ -6,6 +6,7 @@ Not here: errors of the network, which `tls` and the file client put into words.
 from __future__ import annotations
 
 import errno
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def explain(error: OSError, path: Path, doing: str) -> KeysteadError:
     trouble = _TABLE.get(error.errno or 0)
     if trouble is None:
         return Unavailable(f"cannot {doing} {path}", why=error.strerror or str(error))
-    mend = trouble.mend.format(path=path, parent=path.parent)
+    mend = trouble.mend.format(path=shlex.quote(str(path)), parent=shlex.quote(str(path.parent)))
     return trouble.kind(f"cannot {doing} {path}", why=trouble.why, mend=mend)
 
 

@@ -6,6 +6,7 @@ Not here: tables and queries. No database toolkit either: `prepare` takes any op
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -122,8 +123,12 @@ def explain(error: sqlite3.Error, path: Path) -> KeysteadError:
     name = "_".join((getattr(error, "sqlite_errorname", None) or "").split("_")[:2])
     trouble = _of_the_disk(name, path.parent) or _BY_NAME.get(name)
     if trouble is None:
-        return Unavailable(f"the database {path} failed", why=str(error), mend=f"look at: ls -l {path}*")
-    return trouble.kind(f"cannot use {path}", why=trouble.why, mend=trouble.mend.format(path=path))
+        return Unavailable(
+            f"the database {path} failed", why=str(error), mend=f"look at: ls -l {shlex.quote(str(path))}*"
+        )
+    return trouble.kind(
+        f"cannot use {path}", why=trouble.why, mend=trouble.mend.format(path=shlex.quote(str(path)))
+    )
 
 
 def _of_the_disk(name: str, folder: Path) -> _Trouble | None:

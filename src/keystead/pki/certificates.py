@@ -5,6 +5,7 @@ Not here: whether they can be trusted (`chains`), and how they are made (`issuan
 
 from __future__ import annotations
 
+import shlex
 from ipaddress import IPv4Address, IPv6Address
 
 from cryptography import x509
@@ -45,7 +46,7 @@ def load_certificates(data: bytes, source: str) -> tuple[x509.Certificate, ...]:
         raise BadInput(
             f"{source} holds no certificate that can be read",
             why=_why_unreadable(data),
-            mend=f"look at it with: keystead show {source}",
+            mend=f"look at it with: keystead show {shlex.quote(source)}",
             code="bad-certificate",
         ) from None
     if len(found) > MAX_CERTIFICATES:

@@ -5,6 +5,7 @@ Not here: where a private key lies and how it is opened (`custody`).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
@@ -135,7 +136,8 @@ def load_private_pem(data: bytes, source: str) -> PrivateKey:
         raise BadInput(
             f"{source} is encrypted with a passphrase",
             why="keystead guards subscribers' keys by file permissions, so that services start unattended",
-            mend=f"openssl pkey -in {source} -out {source}.plain   (then chmod 600, and put it in its place)",
+            mend=f"openssl pkey -in {shlex.quote(source)} -out {shlex.quote(source)}.plain"
+            "   (then chmod 600, and put it in its place)",
             code="encrypted-key",
         ) from None
     except (ValueError, UnsupportedAlgorithm):

@@ -5,6 +5,7 @@ Not here: where the passphrase comes from.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -32,7 +33,7 @@ def pair_of(folder: Folder, name: str) -> Pair:
         raise NotThere(
             f"there is no {files.key} to export",
             why=f"the folder has keys of: {there or 'nobody'}",
-            mend=f"keystead export NAME --dir {folder.path}   with one of these names",
+            mend=f"keystead export NAME --dir {shlex.quote(str(folder.path))}   with one of these names",
             code="no-key",
         )
     return read_pair(files)

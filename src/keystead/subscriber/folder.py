@@ -5,6 +5,7 @@ Not here: whether others trust it, which the handshake shows, and the revocation
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,8 @@ def read_anchors(path: Path) -> tuple[x509.Certificate, ...]:
         raise NotThere(
             f"there is no {path}",
             why="it holds the CA certificate by which the other side is recognised",
-            mend=f"install what the CA handed out: keystead install NAME.pem --dir {path.parent}",
+            mend="install what the CA handed out:"
+            f" keystead install NAME.pem --dir {shlex.quote(str(path.parent))}",
             code="no-anchor",
         ) from None
     return load_certificates(data, str(path))
@@ -192,7 +194,7 @@ def _certify(folder: Folder, role: Role) -> str:
     waiting = next((files for files in folder.all() if _waits(files, role)), None)
     if waiting is None:
         return f"make a key and CSR: {make}"
-    place = "" if folder.path == Path("certs") else f" --dir {folder.path}"
+    place = "" if folder.path == Path("certs") else f" --dir {shlex.quote(str(folder.path))}"
     install = f"keystead install {waiting.name}.pem{place}"
     return f"have {waiting.csr} signed by the CA, then here: {install}; or make another: {make}"
 
@@ -213,5 +215,5 @@ def _names(all_files: Iterable[Files]) -> str:
 
 def _make(folder: Folder, role: Role, name: str) -> str:
     profile = " --profile server" if role is Role.SERVER else ""
-    place = "" if folder.path == Path("certs") else f" --dir {folder.path}"
+    place = "" if folder.path == Path("certs") else f" --dir {shlex.quote(str(folder.path))}"
     return f"keystead csr {name}{profile}{place}"

@@ -6,6 +6,7 @@ files that came (`handout`).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -155,7 +156,7 @@ def _holder(folder: Folder, handout: Handout) -> _Holder:
         f"{handout.source} belongs to no key in {folder.path}",
         why=f"it certifies the key {theirs}; here: {'; '.join(seen) or 'no key at all'}",
         mend="install it in the folder that its CSR was made in (--dir DIR), or make a CSR here:"
-        f" keystead csr NAME --dir {folder.path}",
+        f" keystead csr NAME --dir {shlex.quote(str(folder.path))}",
         code="key-mismatch",
     )
 
@@ -208,7 +209,8 @@ def _new_anchor(folder: Folder, chain: VerifiedChain, wish: Wish) -> bytes | Non
             f"another CA is trusted here than the one that issued {wish.source}",
             why=f"{folder.ca} holds {trusted}; and the new root is {owner(root)}, {fingerprint}",
             mend="keep each environment in a folder of its own (--dir DIR); or, if the CA's operator"
-            f" confirms the new one: keystead install {wish.source} --fingerprint {fingerprint}",
+            f" confirms the new one: keystead install {shlex.quote(str(wish.source))}"
+            f" --fingerprint {fingerprint}",
             code="other-root",
         )
     return to_pem(root)

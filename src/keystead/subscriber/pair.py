@@ -5,6 +5,7 @@ Not here: which pair a command wants (`folder`), and swapping them (`swap`).
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def _without_certificate(files: Files) -> KeysteadError:
     return NotThere(
         f"{files.key} has no certificate yet",
         why=f"there is no {files.certificate}",
-        mend=f"{sent}; then here: keystead install {files.name}.pem --dir {files.folder}",
+        mend=f"{sent}; then here: keystead install {files.name}.pem --dir {shlex.quote(str(files.folder))}",
         code="no-certificate",
     )
 
@@ -102,7 +103,8 @@ def _without_certificate(files: Files) -> KeysteadError:
 def _mismatch(files: Files, key: PrivateKey, found: x509.Certificate) -> KeysteadError:
     mend = "have the CSR of this key signed, then: keystead install"
     if files.new_key.exists():
-        mend = f"if it answers the renewal: keystead install {files.certificate} --dir {files.folder}"
+        there = (files.certificate, "--dir", files.folder)
+        mend = f"if it answers the renewal: keystead install {shlex.join(map(str, there))}"
     return Distrusted(
         f"{files.certificate}, of {owner(found)}, does not belong to {files.key}",
         why=f"the key has the fingerprint {Fingerprint.of_key(key.public_key())}, and the certificate"

@@ -5,6 +5,7 @@ Not here: the request of a new subscriber (`request`), and the swap once the CA 
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 
 from keystead.errors import AlreadyThere, Distrusted, NotThere, WrongUsage
@@ -56,7 +57,7 @@ def _renewable(files: Files, now: datetime) -> Pair:
         raise NotThere(
             f"{files.name} cannot be renewed: there is no {missing}",
             why="a renewal is proved by the key of the certificate that is renewed",
-            mend=f"keystead csr {files.name} --dir {files.folder}"
+            mend=f"keystead csr {files.name} --dir {shlex.quote(str(files.folder))}"
             if not files.key.exists()
             else f"have {files.csr} signed, and install what the CA gives back",
             code="nothing-to-renew",
@@ -82,7 +83,7 @@ def _unfinished(files: Files, key_type: KeyType | None) -> PrivateKey | None:
         raise AlreadyThere(
             f"{files.new_key} is there: a renewal with a key of type {describe(key.public_key())} was begun",
             why="one renewal has one key, and a key is never overwritten",
-            mend=f"go on with it (without --key-type), or give it up: rm {files.new_key}",
+            mend=f"go on with it (without --key-type), or give it up: rm {shlex.quote(str(files.new_key))}",
         )
     return key
 

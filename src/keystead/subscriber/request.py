@@ -5,6 +5,7 @@ Not here: following a certificate that is good (`renewal`), and the CA's answer 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -47,10 +48,11 @@ def _left_behind(files: Files, clock: Clock) -> PrivateKey | None:
     """The key of a run that was cut short before its CSR; None where nothing is there."""
     if not files.key.exists():
         if files.csr.exists():
+            csr = shlex.quote(str(files.csr))
             raise AlreadyThere(
                 f"{files.csr} is there, without its key {files.key.name}",
                 why="it was made elsewhere, or its key was moved; it is not overwritten",
-                mend=f"mv {files.csr} {files.csr}.old   (or choose another name)",
+                mend=f"mv {csr} {csr}.old   (or choose another name)",
             )
         return None
     if files.csr.exists() or files.certificate.exists():

@@ -189,7 +189,8 @@ def _bad_certificate(attempt: Attempt, own: ClientCredentials) -> Meaning:
         "this client's certificate",
         f"it finds {own.certificate_path} malformed, too weak, or by its own clock not valid yet"
         f" (it begins on {when(begins)})",
-        f"look at it: keystead show {own.certificate_path}; and at the server's clock and log",
+        f"look at it: keystead show {shlex.quote(str(own.certificate_path))};"
+        " and at the server's clock and log",
     )
 
 

@@ -9,6 +9,7 @@ and where the material lies (`subscriber.folder`).
 
 from __future__ import annotations
 
+import shlex
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,7 +212,7 @@ def unusable(credentials: ClientCredentials, said: str) -> BadInput:
     return BadInput(
         f"{credentials.certificate_path} and {credentials.key_path} cannot be used",
         why=f"OpenSSL says: {said}",
-        mend=f"look at them: keystead show {credentials.certificate_path}",
+        mend=f"look at them: keystead show {shlex.quote(str(credentials.certificate_path))}",
         code="bad-certificate",
     )
 

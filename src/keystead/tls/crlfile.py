@@ -7,6 +7,7 @@ here: which list may replace which (`tls.crls`), and when to look (`tls.reloadin
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,7 +50,8 @@ class CrlFile:
             raise BadInput(
                 f"{self.numbers_path} cannot be read",
                 why="it remembers the newest revocation lists, so that an older one is noticed",
-                mend=f"make sure that {self.path} is the newest, then: rm {self.numbers_path}",
+                mend=f"make sure that {self.path} is the newest, then:"
+                f" rm {shlex.quote(str(self.numbers_path))}",
                 code="bad-crl-numbers",
             ) from None
 

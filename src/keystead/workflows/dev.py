@@ -6,6 +6,7 @@ which the person does next.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -173,6 +174,6 @@ def _started_over(error: KeysteadError, folder: Folder) -> KeysteadError:
     return KeysteadError(
         error.what,
         why=error.why,
-        mend=f"nothing of development is worth mending: rm -r {folder.path}; keystead dev",
+        mend=f"nothing of development is worth mending: rm -r {shlex.quote(str(folder.path))}; keystead dev",
         code=error.code,
     )

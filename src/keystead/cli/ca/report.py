@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
@@ -99,8 +100,8 @@ class Report:
                 " `install` changes key and certificate together"
             )
         next_steps(
-            ("send the one file back", f"scp {handed.bundle} HOST:"),
-            ("on the subscriber's machine", f"keystead install {Path(handed.bundle).name}"),
+            ("send the one file back", f"scp {shlex.quote(handed.bundle)} HOST:"),
+            ("on the subscriber's machine", f"keystead install {shlex.quote(Path(handed.bundle).name)}"),
         )
         return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -59,7 +60,8 @@ def _refuse_private_key(descriptor: int, path: Path) -> None:
         raise BadInput(
             f"{path} is not sent: it holds a PRIVATE KEY",
             why="a private key never leaves the machine that made it",
-            mend=f"if somebody is to have it all the same, send it sealed: age -p -o {path.name}.age {path}",
+            mend="if somebody is to have it all the same, send it sealed:"
+            f" age -p -o {shlex.quote(path.name)}.age {shlex.quote(str(path))}",
             code="private-key",
         )
 

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.custody.envelope import ARMOR, open_sealed, seal, wants_passphrase
-from keystead.custody.recipients import Identity, Recipients
+from keystead.custody.recipients import Opener, Recipients
 from keystead.errors import BadInput
 from keystead.machine.secrets import Passphrase
 
 KEY = pyrage.x25519.Identity.generate()
 TO = Recipients((KEY.to_public(),), ("me",))
-BY = Identity((KEY,), "mine")
-STRANGER = Identity((pyrage.x25519.Identity.generate(),), "a stranger's")
+BY = Opener((KEY,), "mine")
+STRANGER = Opener((pyrage.x25519.Identity.generate(),), "a stranger's")
 WORDS = Passphrase("correct horse battery staple")
 
 
@@ -32,7 +32,7 @@ def sealed(data: bytes, to: Recipients | Passphrase = TO) -> bytes:
     return sink.getvalue()
 
 
-def opened(data: bytes, by: Identity | Passphrase = BY) -> bytes:
+def opened(data: bytes, by: Opener | Passphrase = BY) -> bytes:
     sink = io.BytesIO()
     open_sealed(io.BufferedReader(io.BytesIO(data)), sink, by, "it")
     return sink.getvalue()

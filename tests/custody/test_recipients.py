@@ -10,7 +10,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from keystead.custody.recipients import MAX_RECIPIENTS, parse_recipients, read_identity
+from keystead.custody.recipients import MAX_RECIPIENTS, parse_recipients, read_opener
 from keystead.errors import BadInput, KeysteadError, NotThere, Unavailable, WrongUsage
 
 Program = Callable[[str], str]
@@ -101,24 +101,24 @@ def test_a_file_of_nobody_and_one_of_too_many(tmp_path: Path, age_key: pyrage.x2
 def test_an_identity_is_read_from_age_and_from_ssh(
     tmp_path: Path, age_key: pyrage.x25519.Identity, ssh: Callable[..., Path]
 ) -> None:
-    assert len(read_identity(private(tmp_path / "one", f"# mine\n{age_key}\n{age_key}\n")).keys) == 2
-    assert len(read_identity(ssh("ed25519")).keys) == 1
+    assert len(read_opener(private(tmp_path / "one", f"# mine\n{age_key}\n{age_key}\n")).keys) == 2
+    assert len(read_opener(ssh("ed25519")).keys) == 1
 
 
 def test_an_identity_never_shows_itself(tmp_path: Path, age_key: pyrage.x25519.Identity) -> None:
-    identity = read_identity(private(tmp_path / "one", str(age_key)))
+    identity = read_opener(private(tmp_path / "one", str(age_key)))
     assert str(age_key)[15:30] not in repr(identity)
 
 
 def test_an_ssh_key_with_a_passphrase_of_its_own_says_so(ssh: Callable[..., Path]) -> None:
     with pytest.raises(BadInput, match="passphrase of its own"):
-        read_identity(ssh("ed25519", "secret"))
+        read_opener(ssh("ed25519", "secret"))
 
 
 def test_a_public_key_as_identity_is_answered_with_the_name_of_its_secret_half(tmp_path: Path) -> None:
     (tmp_path / "id_ed25519.pub").write_text("ssh-ed25519 AAAA me")
     with pytest.raises(BadInput) as caught:
-        read_identity(tmp_path / "id_ed25519.pub")
+        read_opener(tmp_path / "id_ed25519.pub")
     assert caught.value.mend.endswith(f"--identity {tmp_path}/id_ed25519")
 
 
@@ -128,7 +128,7 @@ def test_an_identity_that_others_can_read_is_not_used(
     path = private(tmp_path / "one", str(age_key))
     path.chmod(0o644)
     with pytest.raises(Unavailable, match="chmod 600"):
-        read_identity(path)
+        read_opener(path)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_an_identity_that_others_can_read_is_not_used(
 )
 def test_what_is_no_identity_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
     with pytest.raises(KeysteadError, match="one cannot open an archive"):
-        read_identity(private(tmp_path / "one", text))
+        read_opener(private(tmp_path / "one", text))
 
 
 def test_a_path_with_a_space_is_quoted_in_what_is_to_be_typed(
@@ -147,14 +147,14 @@ def test_a_path_with_a_space_is_quoted_in_what_is_to_be_typed(
         parse_recipients([str(path)])
     assert refused.value.mend.endswith(f"--recipient $(age-keygen -y {shlex.quote(str(path))})")
     with pytest.raises(BadInput) as refused:
-        read_identity(path.with_suffix(".pub"))
+        read_opener(path.with_suffix(".pub"))
     assert shlex.split(refused.value.mend)[-2:] == ["--identity", str(path)]
 
 
 def test_a_sealed_ssh_key_is_opened_by_what_is_to_be_typed(ssh: Callable[..., Path], tmp_path: Path) -> None:
     path = ssh("ed25519", "secret").rename(tmp_path / "my key")
     with pytest.raises(BadInput) as refused:
-        read_identity(path)
+        read_opener(path)
     copy = refused.value.mend.partition(": ")[2].partition(" && ")[0]
     subprocess.run(["sh", "-c", copy], check=True, timeout=10, cwd=tmp_path)
     assert (tmp_path / "F").read_bytes() == path.read_bytes()

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pyrage
 
 from keystead.custody import passphrases
-from keystead.custody.recipients import Identity, Recipients
+from keystead.custody.recipients import Opener, Recipients
 from keystead.errors import BadInput, KeysteadError
 from keystead.machine.memory import room
 from keystead.machine.secrets import Passphrase
@@ -105,7 +105,7 @@ def wants_passphrase(file: BufferedReader, source: str) -> bool:
     return start.startswith(ARMOR)
 
 
-def open_sealed(file: BufferedReader, sink: Sink, by: Identity | Passphrase, source: str) -> None:
+def open_sealed(file: BufferedReader, sink: Sink, by: Opener | Passphrase, source: str) -> None:
     """Write into ``sink`` what is sealed in ``file``, which is at its beginning and named ``source``.
 
     Raises `BadInput` where ``by`` does not open it or the file is not as it was sealed, `Unavailable` where
@@ -117,7 +117,7 @@ def open_sealed(file: BufferedReader, sink: Sink, by: Identity | Passphrase, sou
         pyrage.decrypt_io(*ends, list(keys))
     except (pyrage.DecryptError, OSError, KeysteadError) as error:
         _raise_first(ends)
-        if str(error) == _FOREIGN and isinstance(by, Identity):
+        if str(error) == _FOREIGN and isinstance(by, Opener):
             raise _not_for(by, source) from None
         raise _damaged(source, f"age says: {error}") from None
 
@@ -168,9 +168,9 @@ _WORDS: dict[str, Callable[[str, str], BadInput]] = {
 }
 
 
-def _not_for(identity: Identity, source: str) -> BadInput:
+def _not_for(opener: Opener, source: str) -> BadInput:
     return BadInput(
-        f"{identity.source} does not open {source}",
+        f"{opener.source} does not open {source}",
         why="the archive was sealed to other keys",
         mend="name the identity whose public half was given as --recipient: --identity FILE",
         code="wrong-identity",

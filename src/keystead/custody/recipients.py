@@ -36,8 +36,8 @@ class Recipients:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """The secret half: what opens an archive. ``source`` is the file that it was read from."""
+class Opener:
+    """What opens an archive: the secret halves, which age calls identities. ``source`` is where they are from."""
 
     keys: tuple[Any, ...] = field(repr=False)
     source: str
@@ -98,7 +98,7 @@ def _spell(line: str) -> str:
     return f"{kind} …{blob[-8:]} {comment[:40]}".rstrip()
 
 
-def read_identity(path: Path) -> Identity:
+def read_opener(path: Path) -> Opener:
     """The age identity file or SSH private key at ``path``.
 
     Raises `Unavailable` where other accounts may read it, `BadInput` where it is neither, or wants a
@@ -114,7 +114,7 @@ def read_identity(path: Path) -> Identity:
     data = read_private(path, _MAX_OCTETS)
     try:
         if data.lstrip().startswith(b"-----BEGIN ") and b"AGE ENCRYPTED" not in data[:64]:
-            return Identity((pyrage.ssh.Identity.from_buffer(data),), str(path))
+            return Opener((pyrage.ssh.Identity.from_buffer(data),), str(path))
         lines = [line.strip() for line in data.decode().splitlines()]
         secret = [line for line in lines if line.startswith("AGE-SECRET-KEY-1")]
         keys = tuple(pyrage.x25519.Identity.from_str(line) for line in secret)
@@ -122,12 +122,12 @@ def read_identity(path: Path) -> Identity:
         raise _unreadable(path, error) from None
     if not keys:
         raise _unreadable(path, ValueError("it holds no line that begins with AGE-SECRET-KEY-1"))
-    return Identity(keys, str(path))
+    return Opener(keys, str(path))
 
 
-def handed_over(identity: AgeIdentity) -> Identity:
-    """The identity that systemd hands over, as one that opens an archive."""
-    return Identity(tuple(keys_of(identity)), f"the credential {IDENTITY_CREDENTIAL}")
+def handed_over(identity: AgeIdentity) -> Opener:
+    """The identity that systemd hands over, as what opens an archive."""
+    return Opener(tuple(keys_of(identity)), f"the credential {IDENTITY_CREDENTIAL}")
 
 
 def _unreadable(path: Path, error: Exception) -> BadInput:

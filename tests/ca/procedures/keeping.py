@@ -11,14 +11,14 @@ from keystead.ca.home import Home
 from keystead.ca.procedures.backup import Taken, take
 from keystead.ca.procedures.landing import Source
 from keystead.ca.procedures.restore import Published, Restored, restore
-from keystead.custody.recipients import Identity, Recipients
+from keystead.custody.recipients import Opener, Recipients
 from keystead.machine.secrets import Secrets
 from tests.ca.office import DEV, Office
 
 _KEY = pyrage.x25519.Identity.generate()
 RECIPIENTS = Recipients((_KEY.to_public(),), ("the tests",))
-IDENTITY = Identity((_KEY,), "the tests' identity")
-STRANGER = Identity((pyrage.x25519.Identity.generate(),), "a stranger's identity")
+IDENTITY = Opener((_KEY,), "the tests' identity")
+STRANGER = Opener((pyrage.x25519.Identity.generate(),), "a stranger's identity")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Keeper:
         with self.office.authority(environment) as authority:
             return take(authority, RECIPIENTS, self.office.folder / name)
 
-    def source(self, name: str = "a.backup", by: Identity = IDENTITY, wanted: str | None = None) -> Source:
+    def source(self, name: str = "a.backup", by: Opener = IDENTITY, wanted: str | None = None) -> Source:
         return Source(self.office.folder / name, by, wanted)
 
     def restore(

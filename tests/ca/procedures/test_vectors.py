@@ -13,7 +13,7 @@ from keystead.ca.home import Home
 from keystead.ca.procedures.landing import Source
 from keystead.ca.procedures.restore import restore
 from keystead.custody.envelope import open_sealed
-from keystead.custody.recipients import read_identity
+from keystead.custody.recipients import read_opener
 from keystead.machine.secrets import Passphrase, Secrets
 from tests.ca.office import Office
 from tests.pki.makers import NOW, csr_pem
@@ -27,7 +27,7 @@ def test_an_archive_of_the_first_format_is_restored_and_its_ca_signs_on(tmp_path
     later = NOW + timedelta(days=1)
     restored = restore(
         Home(tmp_path / "home"),
-        Source(VECTORS / "dev.backup", read_identity(identity)),
+        Source(VECTORS / "dev.backup", read_opener(identity)),
         None,
         Secrets({}),
         actor="test",

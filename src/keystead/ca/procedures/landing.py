@@ -20,7 +20,7 @@ from keystead.ca.layout import INVENTORY
 from keystead.ca.procedures.manifest import Manifest
 from keystead.ca.procedures.packing import Contents, Unpacker
 from keystead.custody.envelope import open_sealed
-from keystead.custody.recipients import Identity
+from keystead.custody.recipients import Opener
 from keystead.errors import AlreadyThere, Refused, Unavailable, Violation
 from keystead.machine.clock import Clock
 from keystead.machine.files import PRIVATE, check_unwritable
@@ -40,7 +40,7 @@ class Source:
     """An archive, what opens it, and which environment is wanted of it (None: whichever it holds)."""
 
     path: Path
-    by: Identity | Passphrase
+    by: Opener | Passphrase
     environment: str | None = None
 
 

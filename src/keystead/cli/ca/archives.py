@@ -17,7 +17,7 @@ from keystead.cli.ca.group import Place
 from keystead.cli.say import note, say, warn
 from keystead.custody.envelope import wants_passphrase
 from keystead.custody.passphrases import shortness
-from keystead.custody.recipients import Identity, Recipients, handed_over, parse_recipients, read_identity
+from keystead.custody.recipients import Opener, Recipients, handed_over, parse_recipients, read_opener
 from keystead.errors import BadInput, Unavailable
 from keystead.machine.oserrors import told
 from keystead.machine.secrets import Passphrase, Secrets, terminal
@@ -37,7 +37,7 @@ def passphrase_file(command: Command) -> Command:
     """``--archive-passphrase-file``: the archive's own passphrase, which is not the CA keys'."""
     return click.option(
         "--archive-passphrase-file",
-        type=click.Path(path_type=Path),
+        type=click.Path(readable=False, path_type=Path),
         help=f"Read the archive's passphrase from this file (0600).  [{VARIABLE}]",
     )(command)
 
@@ -46,7 +46,7 @@ def identity(command: Command) -> Command:
     """``--identity``: what opens an archive that was sealed to recipients."""
     return click.option(
         "--identity",
-        type=click.Path(path_type=Path),
+        type=click.Path(readable=False, path_type=Path),
         help="What opens an archive that has recipients: an age identity, or an SSH private key.",
     )(command)
 
@@ -73,11 +73,11 @@ def source(place: Place, archive: Path, identity_file: Path | None, file: Path |
     """The archive with what opens it, looked for where such secrets are."""
     with told(archive, "read"), archive.open("rb") as opened:
         by_passphrase = wants_passphrase(opened, str(archive))
-    by: Identity | Passphrase
+    by: Opener | Passphrase
     if by_passphrase:
         by = _secrets(file, str(archive)).passphrase(f"the archive {archive}")
     elif identity_file is not None:
-        by = read_identity(identity_file)
+        by = read_opener(identity_file)
     else:
         by = _handed_over(archive)
     return Source(archive, by, place.named_environment)
@@ -95,7 +95,7 @@ def _secrets(file: Path | None, purpose: str) -> Secrets:
     return Secrets({}, named, terminal())
 
 
-def _handed_over(archive: Path) -> Identity:
+def _handed_over(archive: Path) -> Opener:
     found = Secrets(os.environ).identity()
     if found is None:
         raise Unavailable(

@@ -17,7 +17,7 @@ from keystead.cli.ca import archives
 from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
 from keystead.cli.say import done, fields, next_steps, note, say, warn
 from keystead.cli.sizes import in_words
-from keystead.custody.recipients import Identity, Recipients
+from keystead.custody.recipients import Opener, Recipients
 from keystead.custody.vault import Sealing, sealing_of
 from keystead.errors import WrongUsage
 from keystead.machine.clock import system_clock
@@ -44,7 +44,7 @@ from keystead.pki.expiry import when
 @click.option(
     "--verify",
     "archive",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, readable=False, path_type=Path),
     metavar="ARCHIVE",
     help="Take none: practise the restore of this one, in a folder that is thrown away.",
 )
@@ -96,7 +96,7 @@ def _path(out: str | None, charter: Charter) -> Path:
     return Path(out, name) if Path(out).is_dir() else Path(out)
 
 
-def _opener(lock: Recipients | Identity | Passphrase) -> str:
+def _opener(lock: Recipients | Opener | Passphrase) -> str:
     return "" if isinstance(lock, Passphrase) else " --identity FILE"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from keystead.errors import Unavailable
+from keystead.errors import BadInput, Unavailable
 from keystead.pki.keys import KeyType
 from keystead.pki.names import TrustDomain
 from keystead.tls.client import client_context
@@ -20,7 +20,7 @@ from keystead.tls.contexts import InForce
 from keystead.tls.postquantum import PostQuantumContext, PostQuantumSocket
 from tests.tls.doors import Door, open_door, until
 from tests.tls.folders import credentials
-from tests.tls.throwaway import Environment, Pair, now
+from tests.tls.throwaway import Environment, Pair, now, odd_list
 
 Call = Callable[..., AbstractContextManager[PostQuantumSocket]]
 
@@ -175,6 +175,12 @@ def test_nothing_goes_out_in_plaintext_by_another_of_a_sockets_methods(call: Cal
         ):
             with pytest.raises(NotImplementedError):
                 getattr(tls, name)(b"secret")
+
+
+def test_a_list_that_openssl_cannot_read_is_told_of(quantum: Environment, tmp_path: Path) -> None:
+    lists = (*quantum.crls(), odd_list(quantum))
+    with pytest.raises(BadInput, match=r"crl\.pem holds a revocation list that OpenSSL cannot read"):
+        client_context(credentials(tmp_path, quantum, quantum.leaf("alice"), lists), now)
 
 
 def test_without_the_private_names_nothing_is_connected(

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keystead.pki.certificates import to_pem
@@ -224,3 +225,12 @@ def _ca_usage() -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def odd_list(environment: Environment) -> x509.CertificateRevocationList:
+    """A list that cryptography reads and OpenSSL does not: its issuer's name is of octets."""
+    template, _ = environment.crls()
+    name = str(template.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value).encode()
+    spelled = bytes([len(name)]) + name
+    der = template.public_bytes(Encoding.DER).replace(b"\x0c" + spelled, b"\x04" + spelled)
+    return x509.load_der_x509_crl(der)

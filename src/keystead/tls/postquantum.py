@@ -18,7 +18,7 @@ from OpenSSL import SSL, crypto
 from OpenSSL.crypto import X509StoreFlags
 
 from keystead.custody.files import MAX_KEY_FILE
-from keystead.errors import Distrusted, Unavailable
+from keystead.errors import BadInput, Distrusted, Unavailable
 from keystead.machine.clock import Clock
 from keystead.machine.files import read_bounded
 from keystead.pki.keys import load_private_pem
@@ -215,8 +215,16 @@ def _trust(engine: SSL.Context, credentials: ClientCredentials, clock: Clock) ->
         store.add_cert(crypto.X509.from_cryptography(anchor))
     if credentials.crls is not None and not stale_lists(credentials, clock):
         # OpenSSL knows no grace: of a stale list `admit` alone decides.
-        for crl in credentials.crls:
-            store.add_crl(crl)
+        try:
+            for crl in credentials.crls:
+                store.add_crl(crl)
+        except crypto.Error:
+            raise BadInput(
+                f"{credentials.crl_path} holds a revocation list that OpenSSL cannot read",
+                why="it is damaged, or no CA's",
+                mend="take crl.pem from the CA again: keystead ca crl --out crl.pem   (there)",
+                code="bad-crl",
+            ) from None
         store.set_flags(X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL)
 
 

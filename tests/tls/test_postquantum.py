@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import select
 import socket
 import ssl
@@ -87,6 +88,43 @@ def test_what_is_pending_is_told_without_the_network(call: Call) -> None:
         tls.sendall(b"hello")
         assert tls.recv(1) == b"h"
         assert tls.pending() == 4
+
+
+def fill(tls: PostQuantumSocket) -> bytes:
+    """Send, without waiting, until the network takes no more: what TLS has taken."""
+    taken = bytearray()
+    tls.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        while True:
+            piece = secrets.token_bytes(50_000)
+            taken += piece[: tls.send(piece)]
+    tls.settimeout(5)
+    return bytes(taken)
+
+
+def test_what_a_full_network_does_not_take_goes_out_later(call: Call, door: Door) -> None:
+    with call() as tls:
+        until(lambda: door.protocols)
+        echo = door.protocols[-1]
+        door.call(echo.transport.pause_reading)
+        taken = fill(tls)
+        door.call(echo.transport.resume_reading)
+        tls.sendall(b"the end")
+        got = bytearray()
+        while len(got) < len(taken) + len(b"the end"):
+            got += tls.recv(100_000)
+        assert got == taken + b"the end"
+
+
+def test_who_reads_does_not_wait_for_a_server_that_reads_nothing_more(call: Call, door: Door) -> None:
+    with call() as tls:
+        until(lambda: door.protocols)
+        echo = door.protocols[-1]
+        door.call(echo.transport.pause_reading)
+        fill(tls)
+        door.call(lambda: echo.transport.write(b"enough"))
+        assert tls.recv(10) == b"enough"
+        assert tls.gettimeout() == 5
 
 
 def test_where_nothing_comes_it_waits_as_long_as_it_is_told(call: Call) -> None:

@@ -90,6 +90,8 @@ class PostQuantumSocket(socket.socket):
         super().__init__(plain.family, plain.type, plain.proto, plain.detach())
         self.settimeout(timeout)
         self.tls = tls
+        self._unsent = bytearray()
+        """Whole records, but for what the network has taken of the first."""
         self._failure: ssl.SSLError | None = None
         """What ended the connection: OpenSSL tells it once."""
 
@@ -122,7 +124,7 @@ class PostQuantumSocket(socket.socket):
             try:
                 return self.tls.recv_into(buffer, room)
             except SSL.WantReadError:
-                self._flush()
+                self._flush_without_waiting()
                 self._feed()
             except SSL.ZeroReturnError:
                 return 0
@@ -148,19 +150,22 @@ class PostQuantumSocket(socket.socket):
         return self.tls.pending()
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Send all of ``data``."""
+        """Send all of ``data``. After an error nobody knows how much of it the server gets."""
         view = memoryview(data).cast("B")
         while view:
-            try:
-                view = view[self.tls.send(view[:_PIECE]) :]
-            except SSL.Error as error:
-                raise _translated(error) from None
-            self._flush()
+            view = view[self.send(view) :]
+        self._flush()
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Send all of ``data``; its length."""
-        self.sendall(data)
-        return len(memoryview(data).cast("B"))
+        """Take some of ``data`` to be sent; how much. Who does not wait sends the rest of a record later."""
+        self._flush()
+        try:
+            taken = self.tls.send(memoryview(data).cast("B")[:_PIECE])
+        except SSL.Error as error:
+            raise _translated(error) from None
+        with suppress(BlockingIOError):
+            self._flush()
+        return taken
 
     def _none_of_tls(self, *_: Any, **__: Any) -> Any:
         """Nothing: it would pass TLS by, in plaintext."""
@@ -184,9 +189,24 @@ class PostQuantumSocket(socket.socket):
         self.tls.bio_write(data)
 
     def _flush(self) -> None:
+        """Send what TLS has to say; what the network does not take is kept for the next time."""
         with suppress(SSL.WantReadError):
             while has_output(self.tls):
-                super().sendall(self.tls.bio_read(_PIECE))
+                self._unsent += self.tls.bio_read(_PIECE)
+        while self._unsent:
+            del self._unsent[: super().send(self._unsent)]
+
+    def _flush_without_waiting(self) -> None:
+        """As `_flush`, for one who reads: a server may have answered, and read nothing more."""
+        if not self._unsent and not has_output(self.tls):
+            return
+        timeout = self.gettimeout()
+        self.settimeout(0)
+        try:
+            with suppress(BlockingIOError):
+                self._flush()
+        finally:
+            self.settimeout(timeout)
 
 
 def post_quantum_context(credentials: ClientCredentials, clock: Clock) -> PostQuantumContext:

@@ -37,7 +37,7 @@ class Recipients:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """What opens an archive: the secret halves, which age calls identities. ``source`` is where they are from."""
+    """What opens an archive: the secret halves, age's identities. ``source`` says where from."""
 
     keys: tuple[Any, ...] = field(repr=False)
     source: str

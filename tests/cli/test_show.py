@@ -15,6 +15,8 @@ from keystead.pki.keys import load_private_pem
 from tests.cli.conftest import Keystead, Outcome
 from tests.subscriber.throwaway_ca import ThrowawayCa
 
+ARMORED = b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n-----END AGE ENCRYPTED FILE-----\n"
+
 
 def said(outcome: Outcome) -> list[dict[str, object]]:
     assert outcome.code == 0, outcome.err
@@ -60,8 +62,16 @@ def test_a_key_that_others_can_read_is_warned_of(keystead: Keystead, alice: Path
 
 
 def test_a_sealed_key_is_named_as_such(keystead: Keystead, tmp_path: Path) -> None:
-    (tmp_path / "issuing.key.age").write_bytes(b"age-encryption.org/v1\n-> scrypt x 18\n")
+    (tmp_path / "issuing.key.age").write_bytes(ARMORED)
     assert "sealed with age" in keystead("show", "issuing.key.age").out
+
+
+@pytest.mark.parametrize("start", [b"", ARMORED])
+def test_a_backup_is_not_taken_for_a_key(keystead: Keystead, tmp_path: Path, start: bytes) -> None:
+    (tmp_path / "a.backup").write_bytes(start + b"age-encryption.org/v1\n-> X25519 x\n\0\1")
+    done = keystead("show", "a.backup")
+    assert done.code == 1
+    assert "keystead ca backup --verify a.backup" in done.err
 
 
 def test_an_encrypted_key_is_not_opened(keystead: Keystead, alice: Path, tmp_path: Path) -> None:
@@ -113,9 +123,7 @@ def test_no_file_is_said(keystead: Keystead) -> None:
 def test_of_a_folder_status_says_what_is_in_it(keystead: Keystead, alice: Path) -> None:
     refused = keystead("show", "certs")
     assert refused.code == 1
-    assert (
-        "or, for all that ends there: keystead status --dir certs\n" in refused.err
-    )
+    assert "or, for all that ends there: keystead status --dir certs\n" in refused.err
     assert keystead("status", "--dir", "certs").code == 0
 
 

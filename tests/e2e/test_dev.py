@@ -36,6 +36,22 @@ def test_again_it_changes_nothing(machine: Machine) -> None:
     assert {path: path.read_bytes() for path in (machine.folder / "certs").glob("*.*")} == before
 
 
+def test_what_somebody_has_removed_is_there_again(machine: Machine) -> None:
+    machine.ok("dev")
+    for name in ("ca.crt", "crl.pem"):
+        (machine.folder / "certs" / name).unlink()
+    machine.ok("dev")
+    with machine.serving() as server:
+        (machine.folder / "f").write_text("x")
+        machine.ok("upload", "f", KEYSTEAD_SERVER=server.url)
+
+
+def test_a_key_that_is_gone_is_answered_with_how_to_begin_anew(machine: Machine) -> None:
+    machine.ok("dev")
+    (machine.folder / "certs/client.key").unlink()
+    assert "rm -r certs; keystead dev" in machine.refused("dev").err
+
+
 def test_a_revoked_client_gets_a_new_certificate(machine: Machine) -> None:
     machine.ok("dev")
     machine.ok("ca", "revoke", "client", "--reason", "superseded", "--home", "certs/dev-ca")

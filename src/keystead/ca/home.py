@@ -17,7 +17,14 @@ from keystead.ca import configuration
 from keystead.ca.authority.model import Authority, Charter
 from keystead.ca.claims import open_claims
 from keystead.ca.inventory.store import open_inventory
-from keystead.ca.layout import CLAIMS, CONFIGURATION, INVENTORY, ISSUING_CERTIFICATE, ROOT_CERTIFICATE
+from keystead.ca.layout import (
+    CLAIMS,
+    CONFIGURATION,
+    INVENTORY,
+    ISSUING_CERTIFICATE,
+    ROOT_CERTIFICATE,
+    places,
+)
 from keystead.custody.vault import open_key, open_keys
 from keystead.errors import BadInput, NotThere
 from keystead.machine.clock import Clock, system_clock
@@ -51,7 +58,9 @@ class Home:
     def environments(self) -> tuple[str, ...]:
         """Those that there are, by name."""
         with told(self.path, "read"):
-            return tuple(sorted(found.parent.name for found in self.path.glob("[a-z]*/ca.toml")))
+            return tuple(
+                sorted(place.name for place in places(self.path) if (place / CONFIGURATION).exists())
+            )
 
 
 def read_charter(home: Home, environment: str) -> Charter:

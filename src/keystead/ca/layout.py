@@ -5,6 +5,8 @@ Not here: what is in them, a key's file (`custody.vault`), and a subscriber's fo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 CONFIGURATION: Final = "ca.toml"
@@ -21,3 +23,9 @@ INVENTORY: Final = "inventory.db"
 
 CLAIMS: Final = "keys.db"
 """In the home itself, for all environments: which of them a key belongs to."""
+
+
+def places(home: Path) -> Iterator[Path]:
+    """What may be an environment in ``home``; unlike `Path.glob`, it raises where it may not look."""
+    if home.exists():
+        yield from (place for place in home.iterdir() if "a" <= place.name[:1] <= "z")

@@ -20,7 +20,7 @@ from keystead.workflows.demo import play
 @click.option(
     "--dir",
     "folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     help="Play it there and keep the files; without it, nothing is left behind.",
 )
 def demo(folder: Path | None) -> None:

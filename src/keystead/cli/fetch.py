@@ -50,7 +50,10 @@ def ls(folder: Path, name: str | None, server: str | None, as_json: bool) -> Non
 @click.command("get")
 @click.argument("names", metavar="FILE...", nargs=-1, required=True)
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Put them there."
+    "--out",
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
+    default=Path(),
+    help="Put them there.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @visit.to

@@ -19,7 +19,7 @@ def directory(command: Command) -> Command:
     return click.option(
         "--dir",
         "folder",
-        # What may not be read is said by the command itself, with why and mend.
+        # Here and elsewhere: what may not be read is said by the command itself, with why and mend.
         type=click.Path(file_okay=False, readable=False, path_type=Path),
         default=DEFAULT_DIRECTORY,
         show_default=True,
@@ -48,6 +48,6 @@ def passphrase_file(command: Command) -> Command:
     """``--passphrase-file``: where the CA key's passphrase is read from."""
     return click.option(
         "--passphrase-file",
-        type=click.Path(path_type=Path),
+        type=click.Path(readable=False, path_type=Path),
         help="Read the CA key's passphrase from this file (0600).  [KEYSTEAD_PASSPHRASE_FILE]",
     )(command)

@@ -66,17 +66,17 @@ _MOST_WORKERS = 64
 )
 @click.option(
     "--uploads",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     help="Where the files go.  [default: uploads, in the folder]",
 )
 @click.option(
     "--crl",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, readable=False, path_type=Path),
     help="The revocation lists.  [default: crl.pem, in the folder]",
 )
 @click.option(
     "--log",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, readable=False, path_type=Path),
     help="Append the log (JSON, one object a line) to this file.  [default: standard error]",
 )
 @click.option(

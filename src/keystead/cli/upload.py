@@ -19,7 +19,9 @@ from keystead.wire.files import Receipt
 
 
 @click.command("upload")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False, path_type=Path)
+)
 @visit.to
 def upload(files: tuple[Path, ...], folder: Path, name: str | None, server: str | None) -> None:
     """Send files to the server, which keeps them for this identity alone.

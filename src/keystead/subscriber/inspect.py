@@ -31,7 +31,20 @@ _PKCS12 = re.compile(
 """Version 3 and then pkcs7-data, whatever the lengths: how a PFX begins (RFC 7292, section 4)."""
 _AGE = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE-----")
 
+_AGE_ARMOR_ENDS = b"-----END AGE ENCRYPTED FILE-----"
+"""A sealed key is armor alone; a backup is binary, behind armor where a passphrase opens it."""
+
 _Reader = Callable[[bytes, Path, datetime], Iterator[Description]]
+
+
+def _sealed(path: Path) -> BadInput:
+    return BadInput(
+        f"{path} is sealed with age, as a backup of a CA is",
+        why="what is in it is seen by nobody but who opens it",
+        mend=f"on the CA's machine, to see whether it can be restored:"
+        f" keystead ca backup --verify {shlex.quote(str(path))}",
+        code="sealed",
+    )
 
 
 def look_into(path: Path, now: datetime) -> tuple[Description, ...]:
@@ -41,6 +54,8 @@ def look_into(path: Path, now: datetime) -> tuple[Description, ...]:
     """
     data = as_text(read_bounded(path, MAX_CRL_OCTETS))
     if data.startswith(_AGE):
+        if not data.rstrip().endswith(_AGE_ARMOR_ENDS):
+            raise _sealed(path)
         return (describe.opaque_key("sealed with age: only its passphrase or age identity opens it"),)
     if _PKCS12.match(data):
         raise BadInput(

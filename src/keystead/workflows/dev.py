@@ -18,14 +18,16 @@ from cryptography import x509
 from keystead.ca import configuration, inbox
 from keystead.ca.authority import batch
 from keystead.ca.authority.bench import LocalBench
-from keystead.ca.authority.model import Authority, Rejected
+from keystead.ca.authority.model import Authority, Charter, Rejected
 from keystead.ca.configuration import Configuration
 from keystead.ca.founding import found
 from keystead.ca.handout import Counter, Parcel
 from keystead.ca.home import Home, open_authority, open_issuer, read_charter
 from keystead.ca.inventory import reads
+from keystead.ca.layout import ANCHOR, LISTS
 from keystead.errors import AlreadyThere, KeysteadError
 from keystead.machine.clock import Clock, system_clock
+from keystead.machine.files import PUBLIC, write_atomic
 from keystead.machine.folders import make_private_folder
 from keystead.machine.secrets import Secrets
 from keystead.pki.facts import Wishes
@@ -85,6 +87,7 @@ def prepare(folder: Folder, *, actor: str, clock: Clock = system_clock) -> Itera
     with open_authority(home, charter, actor=actor, clock=clock) as authority:
         for role, name in NAMES.items():
             yield _ready(authority, folder, role, name, clock)
+    _put_back(folder, charter)
 
 
 def _configuration() -> Configuration:
@@ -118,6 +121,13 @@ def _belongs_to(folder: Folder, why: str) -> AlreadyThere:
     )
 
 
+def _put_back(folder: Folder, charter: Charter) -> None:
+    """Whom to trust, and who is revoked, where somebody has removed that from the folder."""
+    for path, name in ((folder.ca, ANCHOR), (folder.crl, LISTS)):
+        if not path.exists():
+            write_atomic(path, (charter.folder / name).read_bytes(), PUBLIC)
+
+
 def _ready(authority: Authority, folder: Folder, role: Role, name: str, clock: Clock) -> Prepared:
     files = folder.files(name)
     became = _ask(authority, folder, role, name, clock())
@@ -131,7 +141,10 @@ def _ask(authority: Authority, folder: Folder, role: Role, name: str, now: datet
     """See to it that a CSR lies there, unless the certificate is good for long enough."""
     files = folder.files(name)
     if files.certificate.exists():
-        leaf = read_pair(files).leaf
+        try:
+            leaf = read_pair(files).leaf
+        except KeysteadError as error:  # a key that is gone, above all
+            raise _started_over(error, folder) from None
         life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
         is_good = leaf.not_valid_after_utc > now and not _is_revoked(authority, leaf)
         if is_good and (leaf.not_valid_after_utc - now) * 3 > life:

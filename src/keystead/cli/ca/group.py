@@ -41,7 +41,7 @@ def _home_and_environment(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
     return click.option(
         "--home",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=click.Path(file_okay=False, readable=False, path_type=Path),
         help="The CA machine's home.  [KEYSTEAD_HOME; default: ~/.keystead]",
     )(command)
 

@@ -26,11 +26,11 @@ _FEW = 20
 
 @click.command("restore")
 @placed
-@click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("archive", type=click.Path(dir_okay=False, readable=False, path_type=Path))
 @click.option(
     "--crl",
     "crl",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, readable=False, path_type=Path),
     help="The last published crl.pem (every server has it): what it revokes stays revoked.",
 )
 @click.option("--without-crl", is_flag=True, help="No list was published since the backup. Audited.")
@@ -83,7 +83,8 @@ def restore(
     next_steps(
         (
             "take the fresh list to every server",
-            f"scp {restored.charter.crl_path} SERVER:certs/crl.pem   (in force within a second)",
+            f"scp {shlex.quote(str(restored.charter.crl_path))} SERVER:certs/crl.pem"
+            "   (in force within a second)",
         ),
         ("here, once it works", place.command("backup")),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -67,7 +68,10 @@ def revoke(place: Place, word: str, reason: str | None, passphrase_file: Path | 
             click.get_current_context().exit(1)
     _tell_crl(charter, published)
     next_steps(
-        ("tell every server", f"scp {charter.crl_path} SERVER:certs/crl.pem   (in force within a second)")
+        (
+            "tell every server",
+            f"scp {shlex.quote(str(charter.crl_path))} SERVER:certs/crl.pem   (in force within a second)",
+        )
     )
 
 
@@ -115,7 +119,9 @@ def _tell_unrecorded(revoked: Unrecorded, reason: str) -> None:
 
 @click.command("crl")
 @placed
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a copy there.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, readable=False, path_type=Path), help="Write a copy there."
+)
 @click.option("--issuing-only", is_flag=True, help="Leave the root's list as it is; its key is not opened.")
 @options.passphrase_file
 def crl(place: Place, out: Path | None, issuing_only: bool, passphrase_file: Path | None) -> None:
@@ -133,7 +139,7 @@ def crl(place: Place, out: Path | None, issuing_only: bool, passphrase_file: Pat
     next_steps(
         (
             "take it to every server",
-            f"scp {out or charter.crl_path} SERVER:certs/crl.pem   (in force in a second)",
+            f"scp {shlex.quote(str(out or charter.crl_path))} SERVER:certs/crl.pem   (in force in a second)",
         )
     )
 

@@ -44,7 +44,9 @@ MANY = 200
 
 @click.command("sign")
 @placed
-@click.argument("csrs", metavar="CSR|FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "csrs", metavar="CSR|FOLDER...", nargs=-1, required=True, type=click.Path(readable=False, path_type=Path)
+)
 @click.option("--profile", metavar="P", help="client, server, operator, or one of ca.toml.")
 @click.option("--name", metavar="NAME", help="The NAME to certify, where it is not the CSR's CN.")
 @click.option(
@@ -54,7 +56,11 @@ MANY = 200
 @click.option("--expect", metavar="FP", help="Sign only a key with this fingerprint, as it was read to you.")
 @click.option("--reissue", is_flag=True, help="Let a live key have another certificate, with other wishes.")
 @click.option("--replace", "may_replace", is_flag=True, help="Let another key take over; the old is revoked.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Hand out into this folder.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
+    help="Hand out into this folder.",
+)
 @options.passphrase_file
 def sign(
     place: Place,

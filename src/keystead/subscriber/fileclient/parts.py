@@ -135,7 +135,9 @@ class Part:
 
 def check_absent(path: Path) -> None:
     """Raise `AlreadyThere` where there is something at ``path``."""
-    if path.exists() or path.is_symlink():
+    with told(path, "look for"):
+        is_there = os.path.lexists(path)
+    if is_there:
         raise AlreadyThere(
             f"{path} is already there and is not overwritten",
             mend="move it away, name another folder (--out DIR), or say --overwrite",

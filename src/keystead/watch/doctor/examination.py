@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from keystead.ca.layout import CONFIGURATION, ROOT_CERTIFICATE, places
 from keystead.errors import KeysteadError
 from keystead.machine.clock import Clock
 from keystead.machine.oserrors import told
@@ -30,7 +31,9 @@ def has_folder(folder: Folder) -> bool:
 def has_home(home: Path) -> bool:
     """Whether a CA was made in ``home``."""
     with told(home, "read"):
-        return any(home.glob("[a-z]*/root.crt")) or any(home.glob("[a-z]*/ca.toml"))
+        return any(
+            (place / name).exists() for place in places(home) for name in (ROOT_CERTIFICATE, CONFIGURATION)
+        )
 
 
 def of_folder(folder: Folder, clock: Clock) -> Iterator[Outcome]:

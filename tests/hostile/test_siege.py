@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from tests.rounds import Rounds, in_sample_and_soak
 
 ATTACKS = {**STRANGERS, **ADMITTED, **HTTP}
 
-SLOWEST = 10_000.0
-"""Milliseconds that an innocent request may take on the busiest of machines; the table has what it took."""
+FLOOR, TIMES = 3_000.0, 300
+"""The bar of the slowest answer under attack: milliseconds that are forgiven to a busy machine, or how often
+the median of a quiet time, where that is more. The table has what it took."""
 
 STRAY_MEMORY = 32
 """MiB that memory may differ between two plays of one attack: the allocator's, not the connections'."""
@@ -36,7 +38,8 @@ def test_others_do_not_notice(siege: Siege, attack: str, rounds: Rounds, record_
 
     assert strikes > 0
     assert under.failures == []
-    assert max(under.fresh + under.kept) < SLOWEST
+    assert max(under.fresh) < max(FLOOR, TIMES * median(quiet.fresh))
+    assert max(under.kept) < max(FLOOR, TIMES * median(quiet.kept))
     assert after.descriptors <= at_rest.descriptors
     assert after.memory - before.memory < STRAY_MEMORY
     assert siege.mistakes() == []
@@ -47,7 +50,7 @@ def row(
 ) -> str:
     calm, stormy = quiet.row(), under.row()
     times = " | ".join(
-        f"{median:.1f} ({worst:.0f})" for median, worst in (calm[:2], stormy[:2], calm[2:], stormy[2:])
+        f"{middle:.1f} ({worst:.0f})" for middle, worst in (calm[:2], stormy[:2], calm[2:], stormy[2:])
     )
     return (
         f"| {attack} | {strikes:,} | {times} | {before.memory} → {after.memory} MiB |"

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -69,12 +70,12 @@ _REREADINGS: Final = 2
 Verb = Callable[["Visit", Request], Awaitable[Response]]
 
 
+@dataclass(frozen=True, slots=True)
 class Visit:
     """One caller's place: where the files are, and the uploads beside them."""
 
-    def __init__(self, shelf: Shelf, uploads: Uploads) -> None:
-        self.shelf = shelf
-        self.uploads = uploads
+    shelf: Shelf
+    uploads: Uploads
 
 
 class Tus:

@@ -129,7 +129,13 @@ def _shown() -> Iterator[Track]:
         TimeRemainingColumn(),
     )
     # rich's own redirection claims no encoding, and click goes round what claims none.
-    bars = Progress(*columns, console=Console(file=sys.stderr), redirect_stdout=False, redirect_stderr=False)
+    bars = Progress(
+        *columns,
+        console=Console(file=sys.stderr),
+        transient=True,  # what became of a file stands in its line
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
     with bars, ExitStack() as lines:
         above = _Above(bars.console)
         lines.enter_context(redirect_stderr(above))

@@ -224,6 +224,13 @@ def test_the_lists_of_another_environment_are_refused_with_both_names(keeper: Ke
         keeper.restore(published=lists(keeper.office, STAGING))
 
 
+def test_what_is_no_list_is_not_to_be_fetched_from_the_ca_that_is_lost(keeper: Keeper) -> None:
+    keeper.take()
+    with pytest.raises(BadInput, match="holds no revocation list") as refused:
+        keeper.restore(published=csr_pem("bob"))
+    assert "from a server" in refused.value.mend
+
+
 def test_the_lists_of_another_ca_of_the_same_name(keeper: Keeper, tmp_path: Path) -> None:
     keeper.take()
     impostor = Office(tmp_path / "impostor")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from keystead.ca.authority.model import Charter
-from keystead.errors import Distrusted
+from keystead.errors import BadInput, Distrusted
 from keystead.pki.certificates import common_name, subject_key_id
 from keystead.pki.revocation import REASONS, Revocation, crl_number, issuer_key, load_crls
 from keystead.pki.serials import serial_hex
@@ -29,7 +29,10 @@ def read_published(data: bytes, source: str, charter: Charter) -> tuple[Crl, ...
 
     Raises `BadInput` where there are none, `Distrusted`, naming both CAs, where one is another's.
     """
-    lists = load_crls(data, source)
+    try:
+        lists = load_crls(data, source)
+    except BadInput as error:
+        raise BadInput(error.what, why=error.why, mend=_WHERE, code=error.code) from None
     for crl in lists:
         _check(crl, source, charter)
     if not any(crl.issuer == charter.issuing.subject for crl in lists):

@@ -18,7 +18,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from keystead.errors import Refused
 from keystead.pki import csr, policy
 from keystead.pki.csr import CertificateRequest
-from keystead.pki.facts import ApprovedRequest, Decision, Facts, LiveKey, Recorded, Wishes, wishes_digest
+from keystead.pki.facts import (
+    ApprovedRequest,
+    Decision,
+    Facts,
+    LiveKey,
+    PriorCertificate,
+    Wishes,
+    wishes_digest,
+)
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.issuance import (
     Authorship,
@@ -103,9 +111,9 @@ def recorded(
     age: timedelta = timedelta(days=1),
     lifetime: timedelta = timedelta(days=30),
     **changes: Any,
-) -> Recorded:
+) -> PriorCertificate:
     """A certificate of 30 days that was issued yesterday, as the inventory knows it."""
-    plain = Recorded(
+    plain = PriorCertificate(
         serial="5e41a1",
         identity=who or identity(),
         key_fingerprint=spki_fingerprint(key_label),
@@ -118,7 +126,7 @@ def recorded(
     return replace(plain, **changes)
 
 
-def live(record: Recorded) -> LiveKey:
+def live(record: PriorCertificate) -> LiveKey:
     return LiveKey(record.serial, record.key_fingerprint, record.not_after)
 
 

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keystead.pki.csr import CertificateRequest
-from keystead.pki.facts import Facts, Recorded, Repetition, Wishes
+from keystead.pki.facts import Facts, PriorCertificate, Repetition, Wishes
 from keystead.pki.names import HostNames, TrustDomain
 from keystead.pki.renewal import prove
 from tests.pki.makers import (
@@ -32,7 +32,7 @@ from tests.pki.makers import (
 ALICE = Ca().leaf("alice")
 
 
-def known_renewal(record: Recorded | None = None, **changes: object) -> Facts:
+def known_renewal(record: PriorCertificate | None = None, **changes: object) -> Facts:
     """The facts where alice holds the certificate that is renewed."""
     record = record or recorded()
     plain = {"live": live(record), "renewed": record, "renewed_der": ALICE.public_bytes(Encoding.DER)}

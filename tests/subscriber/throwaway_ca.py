@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from keystead.pki import csr, policy
 from keystead.pki.certificates import host_names, identity_of, to_pem
 from keystead.pki.expiry import parse_lifetime
-from keystead.pki.facts import ApprovedRequest, Facts, LiveKey, Recorded, Wishes
+from keystead.pki.facts import ApprovedRequest, Facts, LiveKey, PriorCertificate, Wishes
 from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.issuance import Authorship, Issuer, Template, issue, make_issuing_ca, make_root
 from keystead.pki.keys import KeyType, generate
@@ -141,9 +141,9 @@ class ThrowawayCa:
         serial = int(request.proof.serial, 16)
         return next((issued for issued in self.issued if issued.serial_number == serial), None)
 
-    def _recorded(self, certificate: x509.Certificate) -> Recorded:
+    def _recorded(self, certificate: x509.Certificate) -> PriorCertificate:
         serial = serial_hex(certificate.serial_number)
-        return Recorded(
+        return PriorCertificate(
             serial=serial,
             identity=identity_of(certificate),
             key_fingerprint=Fingerprint.of_key(certificate.public_key()).hex,

@@ -35,7 +35,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class PriorCertificate:
     """A certificate of this environment's inventory, as far as a decision about another needs it."""
 
     serial: str
@@ -78,9 +78,9 @@ class Facts:
 
     trust_domain: TrustDomain
     live: LiveKey | None = None
-    of_key: Recorded | None = None
-    repeated: Recorded | None = None
-    renewed: Recorded | None = None
+    of_key: PriorCertificate | None = None
+    repeated: PriorCertificate | None = None
+    renewed: PriorCertificate | None = None
     renewed_der: bytes | None = None
     claimed_by: str | None = None
     compromised: bool = False

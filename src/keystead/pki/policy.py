@@ -20,7 +20,7 @@ from keystead.pki.facts import (
     Decision,
     Facts,
     Grant,
-    Recorded,
+    PriorCertificate,
     Repetition,
     Wishes,
     wishes_digest,
@@ -37,7 +37,7 @@ _PROFILE_FOR = {"serverAuth": "server", "clientAuth": "client"}
 
 
 def resolve(
-    common_name: str | None, wishes: Wishes, renewed: Recorded | None, trust_domain: TrustDomain
+    common_name: str | None, wishes: Wishes, renewed: PriorCertificate | None, trust_domain: TrustDomain
 ) -> Identity:
     """Whom the certificate would be for: what is wished, what is renewed, what the CSR says, in this order.
 
@@ -88,7 +88,7 @@ class _Question:
     now: datetime
 
     @property
-    def renewed(self) -> Recorded | None:
+    def renewed(self) -> PriorCertificate | None:
         """The certificate that is renewed, where a proof names it."""
         return self.facts.renewed if self.request.proof is not None else None
 

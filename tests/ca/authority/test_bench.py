@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from keystead.ca.authority.batch import sign
-from keystead.ca.authority.bench import Bench, Check, Desk, LocalBench, Order, forked_bench
+from keystead.ca.authority.bench import Bench, Desk, LocalBench, ToCheck, ToIssue, forked_bench
 from keystead.ca.authority.model import Outcome, Rejected, Signed, Submission
 from keystead.ca.authority.submit import Examined
 from keystead.ca.home import open_issuer
@@ -99,12 +99,12 @@ def test_what_was_answered_is_let_go_of(office: Office) -> None:
     (examined,) = desk.examine([(7, "a.csr", csr_pem("alice"))])
     assert isinstance(examined, Examined)
     domain = charter.trust_domain
-    check = Check(7, Identity(domain, "client", "alice"), Wishes(), Facts(domain))
+    check = ToCheck(7, Identity(domain, "client", "alice"), Wishes(), Facts(domain))
     assert isinstance(desk.check([check], office.now)[0], Grant)
-    assert len(desk.issue([Order(7, 1)], office.now)) == 1
+    assert len(desk.issue([ToIssue(7, 1)], office.now)) == 1
     desk.forget([7])
     with pytest.raises(KeyError):
-        desk.issue([Order(7, 2)], office.now)
+        desk.issue([ToIssue(7, 2)], office.now)
     with pytest.raises(KeyError):
         desk.check([check], office.now)
 
@@ -114,10 +114,10 @@ def test_nothing_is_signed_that_was_examined_and_refused(office: Office) -> None
     desk = Desk(charter.configuration.profiles, lambda: open_issuer(charter, office.secrets))
     desk.examine([(7, "a.csr", csr_pem("alice", signer=key("mallory"), purposes=[SERVER]))])
     domain = charter.trust_domain
-    check = Check(7, Identity(domain, "client", "alice"), Wishes(), Facts(domain))
+    check = ToCheck(7, Identity(domain, "client", "alice"), Wishes(), Facts(domain))
     assert isinstance(desk.check([check], office.now)[0], Refused)
     with pytest.raises(KeyError):
-        desk.issue([Order(7, 1)], office.now)
+        desk.issue([ToIssue(7, 1)], office.now)
 
 
 def test_the_key_is_not_asked_for_where_nothing_is_granted(office: Office) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from keystead.ca.inventory import reads, writes
-from keystead.ca.inventory.rows import Certificate, Facts, Issue, Question, Recorded
+from keystead.ca.inventory.rows import Answer, Certificate, Issue, Question, Recorded
 from keystead.ca.inventory.store import Inventory
 from keystead.pki.revocation import Revocation
 from tests.ca.inventory.sample import NOW, ROOT_SERIAL, certificate, digest
@@ -21,9 +21,9 @@ def put(inventory: Inventory, *issues: Issue) -> None:
             writes.record(tx, [issue])
 
 
-def ask(inventory: Inventory, *questions: Question) -> tuple[Facts, ...]:
+def ask(inventory: Inventory, *questions: Question) -> tuple[Answer, ...]:
     with inventory.reading() as tx:
-        return reads.facts(tx, questions)
+        return reads.answers(tx, questions)
 
 
 def question(certificate: Certificate) -> Question:
@@ -38,14 +38,14 @@ def question(certificate: Certificate) -> Question:
 
 
 def test_of_a_stranger_nothing_is_known(inventory: Inventory) -> None:
-    assert ask(inventory, question(certificate("01", renews="ee"))) == (Facts(),)
+    assert ask(inventory, question(certificate("01", renews="ee"))) == (Answer(),)
 
 
 def test_of_a_repetition_everything_is_known(inventory: Inventory) -> None:
     given = certificate("01")
     put(inventory, Issue(given))
     recorded = Recorded(given, None)
-    assert ask(inventory, question(given)) == (Facts(live=given.live, of_key=recorded, recorded=recorded),)
+    assert ask(inventory, question(given)) == (Answer(live=given.live, of_key=recorded, recorded=recorded),)
 
 
 def test_of_the_same_csr_the_newest_certificate_is_found(inventory: Inventory) -> None:
@@ -88,7 +88,7 @@ def test_everything_asked_by_key_is_found_by_an_index(inventory: Inventory) -> N
     listening = (inventory._engine, "before_cursor_execute", lambda *a: statements.append((a[2], a[3])))
     event.listen(*listening)
     with inventory.reading() as tx:
-        reads.facts(tx, [question(certificate(serial, renews="ee")) for serial in ("01", "02", "03")])
+        reads.answers(tx, [question(certificate(serial, renews="ee")) for serial in ("01", "02", "03")])
         reads.certificates_of_key(tx, "k")
         reads.certificates_of_identity(tx, "alice")
         reads.descendants(tx, ["01"])

@@ -27,7 +27,7 @@ Decided = Grant | Repetition | KeysteadError
 
 
 @dataclass(frozen=True)
-class Check:
+class ToCheck:
     """One request to be judged, by its number: as whom, with which facts."""
 
     number: int
@@ -37,7 +37,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Order:
+class ToIssue:
     """One certificate to be signed: the number of a request that `check` has granted, its serial number."""
 
     number: int
@@ -51,11 +51,11 @@ class Bench(Protocol):
         """Parse CSRs, each with its number and source, and keep the requests under the numbers."""
         ...
 
-    def check(self, checks: Sequence[Check], now: datetime) -> Promise[list[Decided]]:
+    def check(self, checks: Sequence[ToCheck], now: datetime) -> Promise[list[Decided]]:
         """Judge requests that were examined."""
         ...
 
-    def issue(self, orders: Sequence[Order], now: datetime) -> Promise[list[IssuedCertificate]]:
+    def issue(self, orders: Sequence[ToIssue], now: datetime) -> Promise[list[IssuedCertificate]]:
         """Sign certificates for requests that were granted."""
         ...
 
@@ -77,11 +77,11 @@ class Desk:
         """See `Bench.examine`."""
         return [self._examine(*each) for each in numbered]
 
-    def check(self, checks: Iterable[Check], now: datetime) -> list[Decided]:
+    def check(self, checks: Iterable[ToCheck], now: datetime) -> list[Decided]:
         """See `Bench.check`."""
         return [self._check(check, now) for check in checks]
 
-    def issue(self, orders: Iterable[Order], now: datetime) -> list[IssuedCertificate]:
+    def issue(self, orders: Iterable[ToIssue], now: datetime) -> list[IssuedCertificate]:
         """See `Bench.issue`; only now is the key asked for."""
         issuer = self._issuer()
         templates = {name: Template.of(profile, issuer) for name, profile in self._profiles.items()}
@@ -105,7 +105,7 @@ class Desk:
         self._requests[number] = request
         return summary(request)
 
-    def _check(self, check: Check, now: datetime) -> Decided:
+    def _check(self, check: ToCheck, now: datetime) -> Decided:
         request, profile = self._requests[check.number], self._profiles[check.identity.profile]
         try:
             decision = policy.check(request, check.identity, check.wishes, profile, check.facts, now)
@@ -129,11 +129,11 @@ class LocalBench:
         """See `Bench.examine`."""
         return _kept(self._desk.examine(numbered))
 
-    def check(self, checks: Sequence[Check], now: datetime) -> Promise[list[Decided]]:
+    def check(self, checks: Sequence[ToCheck], now: datetime) -> Promise[list[Decided]]:
         """See `Bench.check`."""
         return _kept(self._desk.check(checks, now))
 
-    def issue(self, orders: Sequence[Order], now: datetime) -> Promise[list[IssuedCertificate]]:
+    def issue(self, orders: Sequence[ToIssue], now: datetime) -> Promise[list[IssuedCertificate]]:
         """See `Bench.issue`."""
         return _kept(self._desk.issue(orders, now))
 
@@ -156,11 +156,11 @@ class ForkedBench:
         """See `Bench.examine`."""
         return self._spread("examine", numbered, [number for number, _, _ in numbered])
 
-    def check(self, checks: Sequence[Check], now: datetime) -> Promise[list[Decided]]:
+    def check(self, checks: Sequence[ToCheck], now: datetime) -> Promise[list[Decided]]:
         """See `Bench.check`."""
         return self._spread("check", checks, [check.number for check in checks], now)
 
-    def issue(self, orders: Sequence[Order], now: datetime) -> Promise[list[IssuedCertificate]]:
+    def issue(self, orders: Sequence[ToIssue], now: datetime) -> Promise[list[IssuedCertificate]]:
         """See `Bench.issue`."""
         return self._spread("issue", orders, [order.number for order in orders], now)
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from keystead.ca.audit.log import check_clock
-from keystead.ca.authority.bench import Bench, Check, Decided
+from keystead.ca.authority.bench import Bench, Decided, ToCheck
 from keystead.ca.authority.model import Authority, Rejected, Repeated, Submission
 from keystead.ca.authority.submit import Examined
 from keystead.ca.claims import COMPROMISED
@@ -20,7 +20,7 @@ from keystead.ca.inventory import reads, rows
 from keystead.errors import KeysteadError, Refused, Violation
 from keystead.machine.forks import Promise
 from keystead.pki import policy
-from keystead.pki.facts import Facts, Grant, LiveKey, Recorded, Repetition
+from keystead.pki.facts import Facts, Grant, LiveKey, PriorCertificate, Repetition
 from keystead.pki.names import HostNames, Identity, TrustDomain
 
 
@@ -48,11 +48,11 @@ Verdict = Granted | Repeated | Rejected
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A case whose facts are read."""
+    """A case with what the inventory says of it."""
 
     case: Case
     identity: Identity
-    facts: rows.Facts
+    answer: rows.Answer
     holder: str | None
 
 
@@ -63,11 +63,11 @@ def decide(authority: Authority, bench: Bench, cases: Sequence[Case]) -> Promise
     known = list(_look_up(authority, cases, now, verdicts))
     nothing = Facts(authority.trust_domain)
     checks = [
-        Check(
+        ToCheck(
             each.case.number,
             each.identity,
             each.case.submission.wishes,
-            _facts(each, authority.trust_domain, now) if each.holder or each.facts != _UNKNOWN else nothing,
+            _facts(each, authority.trust_domain, now) if each.holder or each.answer != _UNKNOWN else nothing,
         )
         for each in known
     ]
@@ -81,7 +81,7 @@ def decide(authority: Authority, bench: Bench, cases: Sequence[Case]) -> Promise
     return decided
 
 
-_UNKNOWN = rows.Facts()
+_UNKNOWN = rows.Answer()
 
 
 def _look_up(
@@ -99,24 +99,24 @@ def _look_up(
                 asked.append((case, identity))
             except KeysteadError as error:
                 rejected[case.number] = Rejected(case.submission.source, error)
-        answers = reads.facts(tx, [_question(*pair) for pair in asked])
+        answers = reads.answers(tx, [_question(*pair) for pair in asked])
     holders = authority.claims.holders([case.examined.key_fingerprint for case, _ in asked])
-    for (case, identity), facts in zip(asked, answers, strict=True):
-        if facts.of_key is None or facts.of_key.certificate.kind is rows.Kind.LEAF:
-            yield _Known(case, identity, facts, holders.get(case.examined.key_fingerprint))
+    for (case, identity), answer in zip(asked, answers, strict=True):
+        if answer.of_key is None or answer.of_key.certificate.kind is rows.Kind.LEAF:
+            yield _Known(case, identity, answer, holders.get(case.examined.key_fingerprint))
         else:
-            rejected[case.number] = Rejected(case.submission.source, _own_key(facts.of_key))
+            rejected[case.number] = Rejected(case.submission.source, _own_key(answer.of_key))
 
 
 def _verdict(known: _Known, decision: Decided, now: datetime) -> Verdict:
-    source, live = known.case.submission.source, known.facts.live
+    source, live = known.case.submission.source, known.answer.live
     match decision:
         case Grant():
             held = live.serial if live is not None and live.holds(now) else None
             return Granted(known.case, known.identity, decision, held)
         case Repetition():
-            assert known.facts.recorded is not None  # it is what the request repeats
-            return Repeated(source, decision.identity, known.facts.recorded.certificate)
+            assert known.answer.recorded is not None  # it is what the request repeats
+            return Repeated(source, decision.identity, known.answer.recorded.certificate)
         case KeysteadError():
             return Rejected(source, decision)
 
@@ -137,7 +137,7 @@ def _resolve(case: Case, renewed: Mapping[str, rows.Recorded], trust_domain: Tru
     return policy.resolve(
         case.examined.common_name,
         case.submission.wishes,
-        _as_recorded(old, trust_domain),
+        _as_prior(old, trust_domain),
         trust_domain,
     )
 
@@ -153,25 +153,25 @@ def _question(case: Case, identity: Identity) -> rows.Question:
 
 
 def _facts(of: _Known, trust_domain: TrustDomain, now: datetime) -> Facts:
-    known, compromised = of.facts, of.holder == COMPROMISED
+    known, compromised = of.answer, of.holder == COMPROMISED
     live = known.live if known.live is not None and known.live.holds(now) else None
     return Facts(
         trust_domain=trust_domain,
         live=LiveKey(live.serial, live.key_fingerprint, live.not_after) if live else None,
-        of_key=_as_recorded(known.of_key, trust_domain),
-        repeated=_as_recorded(known.recorded, trust_domain),
-        renewed=_as_recorded(known.renewed, trust_domain),
+        of_key=_as_prior(known.of_key, trust_domain),
+        repeated=_as_prior(known.recorded, trust_domain),
+        renewed=_as_prior(known.renewed, trust_domain),
         renewed_der=known.renewed.certificate.der if known.renewed else None,
         claimed_by=None if compromised else of.holder,
         compromised=compromised,
     )
 
 
-def _as_recorded(found: rows.Recorded | None, trust_domain: TrustDomain) -> Recorded | None:
+def _as_prior(found: rows.Recorded | None, trust_domain: TrustDomain) -> PriorCertificate | None:
     if found is None:
         return None
     certificate = found.certificate
-    return Recorded(
+    return PriorCertificate(
         serial=certificate.serial,
         identity=Identity(trust_domain, certificate.profile, certificate.name),
         key_fingerprint=certificate.key_fingerprint,

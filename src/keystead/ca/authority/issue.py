@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from keystead.ca.audit.log import append, check_clock
-from keystead.ca.authority.bench import Bench, Order
+from keystead.ca.authority.bench import Bench, ToIssue
 from keystead.ca.authority.decide import Granted
 from keystead.ca.authority.model import Authority, Outcome, Rejected, Signed
 from keystead.ca.claims import COMPROMISED
@@ -45,7 +45,7 @@ def issue(authority: Authority, bench: Bench, granted: Sequence[Granted]) -> Pro
         else:
             outcomes[item.case.number] = Rejected(item.case.submission.source, _taken(item, holder))
     now = authority.clock().replace(microsecond=0)
-    orders = [Order(item.case.number, authority.new_serial()) for item in free]
+    orders = [ToIssue(item.case.number, authority.new_serial()) for item in free]
     begun = bench.issue(orders, now) if orders else list
 
     def recorded() -> list[Outcome]:

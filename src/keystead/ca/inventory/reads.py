@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, select, union_all
 
 from keystead.ca.inventory.bulk import among
 from keystead.ca.inventory.rows import (
+    Answer,
     Certificate,
     Crl,
-    Facts,
     IdentityKey,
     Live,
     Question,
@@ -44,7 +44,7 @@ RECORDED = select(*_COLUMNS, revocations.c.revoked_at, revocations.c.reason).out
 """The rows that `recorded_of` reads."""
 
 
-def facts(tx: Connection, questions: Sequence[Question]) -> tuple[Facts, ...]:
+def answers(tx: Connection, questions: Sequence[Question]) -> tuple[Answer, ...]:
     """What is known about each of ``questions``, in their order; a handful of statements for thousands."""
     live = live_rows(tx, {(q.profile, q.name) for q in questions})
     of_key: dict[str, Recorded] = {}
@@ -56,7 +56,7 @@ def facts(tx: Connection, questions: Sequence[Question]) -> tuple[Facts, ...]:
     old = {q.renews for q in questions if q.renews is not None}
     renewed = {r.certificate.serial: r for r in certificates_by_serial(tx, old)}
     return tuple(
-        Facts(
+        Answer(
             live=live.get((q.profile, q.name)),
             of_key=of_key.get(q.key_fingerprint),
             recorded=recorded.get(q.csr_fingerprint),

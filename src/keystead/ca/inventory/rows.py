@@ -118,8 +118,8 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What the inventory knows about one CSR.
+class Answer:
+    """What the inventory knows about one CSR: to its `Question`.
 
     ``live``: the identity's row, expired or not. ``of_key``: the newest certificate of this key, whatever
     became of it. ``recorded``: the newest one given for the same CSR. ``renewed``: the one that the proof

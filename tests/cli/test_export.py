@@ -51,6 +51,15 @@ def test_p12_opens_with_the_passphrase(
     assert [other.certificate for other in opened.additional_certs] == [ca.issuing.certificate]
 
 
+def test_a_short_passphrase_is_warned_of(keystead: Keystead, alice: Path, passphrase: Path) -> None:
+    export = ("export", "alice", "--passphrase-file", passphrase, "--p12")
+    assert "passphrase is short" not in keystead(*export, "long.p12").err
+    passphrase.write_text("changeit\n")
+    done = keystead(*export, "short.p12")
+    assert done.code == 0
+    assert "its passphrase is short (it has 8 characters" in done.err
+
+
 @pytest.mark.slow
 def test_openssl_finds_modern_encryption_in_the_p12(
     keystead: Keystead, alice: Path, passphrase: Path, tmp_path: Path

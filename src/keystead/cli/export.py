@@ -35,14 +35,20 @@ def export(name: str, p12: Path | None, pem: Path | None, passphrase_file: Path 
         raise WrongUsage("say which file to make", mend="give one of --p12 FILE and --pem FILE")
     pair = exporting.pair_of(Folder(folder), name)
     if p12 is not None:
-        data = exporting.as_pkcs12(pair, _passphrase(passphrase_file, p12))
+        from keystead.custody.passphrases import shortness  # noqa: PLC0415  PEM has no passphrase, and no age
+
+        exporting.require_pkcs12(pair)  # before anybody thinks of a passphrase
+        passphrase = _passphrase(passphrase_file, p12)
+        data, short = exporting.as_pkcs12(pair, passphrase), shortness(passphrase)
     else:
-        data = exporting.as_pem(pair)
+        data, short = exporting.as_pem(pair), ""
     warning = exporting.write(target, data)
     say.done(f"{target} is written, readable by this account alone")
     if warning:
         say.warn(warning)
     say.warn(f"{target} holds the PRIVATE KEY of {name}: it must not leave this machine")
+    if short:
+        say.warn(f"its passphrase is short ({short} for a CA's keys): who has a copy of the file guesses it")
     say.next_steps(("here", _usage(target, folder, is_p12=p12 is not None)))
 
 

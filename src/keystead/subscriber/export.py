@@ -39,12 +39,8 @@ def pair_of(folder: Folder, name: str) -> Pair:
     return read_pair(files)
 
 
-def as_pkcs12(pair: Pair, passphrase: Passphrase) -> bytes:
-    """The pair as PKCS#12 (RFC 7292): PBES2 with AES-256 and PBKDF2 (RFC 8018), MAC by SHA-256.
-
-    The chain goes with it, the root does not: trusting a CA is a decision of its own. Raises `BadInput` for
-    a key that PKCS#12 cannot hold here.
-    """
+def require_pkcs12(pair: Pair) -> None:
+    """Raise `BadInput` for a key that PKCS#12 cannot hold here."""
     if is_experimental(pair.leaf.public_key()):
         raise BadInput(
             f"{pair.files.key} cannot be written as PKCS#12",
@@ -52,6 +48,15 @@ def as_pkcs12(pair: Pair, passphrase: Passphrase) -> bytes:
             mend=f"write PEM: keystead export {pair.files.name} --pem FILE",
             code="no-pkcs12",
         )
+
+
+def as_pkcs12(pair: Pair, passphrase: Passphrase) -> bytes:
+    """The pair as PKCS#12 (RFC 7292): PBES2 with AES-256 and PBKDF2 (RFC 8018), MAC by SHA-256.
+
+    The chain goes with it, the root does not: trusting a CA is a decision of its own. Raises as
+    `require_pkcs12`.
+    """
+    require_pkcs12(pair)
     encryption = (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(PBKDF2_ROUNDS)

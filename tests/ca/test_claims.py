@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from keystead.ca.claims import COMPROMISED, Claims, open_claims
+from keystead.ca.claims import COMPROMISED, Claims, create_claims, open_claims
 from keystead.errors import BadInput, KeysteadError, WrongUsage
 from keystead.pki.names import check_environment
 
 
 @pytest.fixture
 def claims(tmp_path: Path) -> Iterator[Claims]:
-    with open_claims(tmp_path / "keys.db") as opened:
+    with create_claims(tmp_path / "keys.db") as opened:
         yield opened
 
 
@@ -64,13 +64,13 @@ def test_the_file_is_private(claims: Claims) -> None:
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "keys.db").write_bytes(b"x" * 5000)
     with pytest.raises(BadInput, match=r"keys\.db"):
-        open_claims(tmp_path / "keys.db")
+        create_claims(tmp_path / "keys.db")
 
 
 def test_a_folder_in_its_place_is_an_error_with_a_mend(tmp_path: Path) -> None:
     (tmp_path / "keys.db").mkdir()
     with pytest.raises(KeysteadError) as raised:
-        open_claims(tmp_path / "keys.db")
+        create_claims(tmp_path / "keys.db")
     assert raised.value.mend
 
 
@@ -82,7 +82,7 @@ def _claim(folder: Path, environment: str, barrier: Barrier, answers: Queue[int]
     got = 0
     for number in range(ROUNDS):
         barrier.wait(30)
-        with open_claims(folder / f"{number}.db") as claims:
+        with create_claims(folder / f"{number}.db") as claims:
             got += sum(claims.claim([key], environment)[key] == environment for key in keys)
     answers.put(got)
 

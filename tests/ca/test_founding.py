@@ -8,10 +8,11 @@ import pytest
 from keystead.ca import founding
 from keystead.ca.audit import log
 from keystead.ca.authority.publish import current
+from keystead.ca.claims import create_claims, open_claims
 from keystead.ca.founding import check_sealing, found
 from keystead.ca.home import Home, open_authority, open_both, read_charter
 from keystead.custody.vault import Sealing, sealing_of
-from keystead.errors import AlreadyThere, BadInput, WrongUsage
+from keystead.errors import AlreadyThere, BadInput, NotThere, WrongUsage
 from keystead.machine.secrets import Secrets
 from keystead.pki.certificates import load_certificates, trust_domain_of_ca
 from keystead.pki.chains import verify
@@ -143,7 +144,7 @@ STEPS = (
     "_make_founders",
     "_store_keys",
     "_write_files",
-    "open_claims",
+    "open_for_newcomer",
     "_claim",
     "_fill_inventory",
     "create_inventory",
@@ -208,3 +209,28 @@ def test_two_environments_share_nothing_but_the_list_of_keys(office: Office) -> 
 def test_another_identity_does_not_open_the_keys(office: Office, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not open"):
         open_both(office.charter(STAGING), identity_secrets(tmp_path / "other"))
+
+
+def test_a_second_environment_is_not_made_beside_one_whose_claims_are_lost(office: Office) -> None:
+    for path in office.home.path.glob("keys.db*"):
+        path.unlink()
+    before = office.bytes_of_home()
+    with pytest.raises(NotThere, match=r"there is no .*keys\.db"):
+        found(office.home, configuration("qa"), office.secrets, actor="founder")
+    assert office.bytes_of_home() == before
+    assert not office.home.claims.exists()
+
+
+@pytest.mark.parametrize("left", ["an empty file", "no environment yet"])
+def test_what_a_kill_before_the_first_environment_left_of_the_claims_is_completed(
+    left: str, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "home")
+    home.path.mkdir(0o700)
+    if left == "an empty file":
+        home.claims.touch(0o600)
+    else:
+        create_claims(home.claims).close()
+    make(home)
+    with open_claims(home.claims) as claims:
+        assert len(list(claims.held_by(DEV))) == 2

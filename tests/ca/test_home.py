@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from keystead.ca.home import Home, read_charter
+from keystead.ca.authority.publish import is_behind
+from keystead.ca.authority.revoke import find
+from keystead.ca.claims import create_claims, open_claims
+from keystead.ca.home import Home, open_books, read_charter
 from keystead.errors import BadInput, Distrusted, KeysteadError, NotThere, Unavailable, WrongUsage
+from keystead.pki.fingerprints import Fingerprint
 from tests.ca.office import DEV, STAGING, Office
+from tests.pki.makers import csr_pem
 
 
 def test_the_environments_of_a_home_are_listed_by_name(office: Office, tmp_path: Path) -> None:
@@ -62,6 +67,46 @@ def test_an_environment_whose_inventory_is_gone_is_told_so(office: Office) -> No
         path.unlink()
     with pytest.raises(KeysteadError, match=r"inventory\.db"), office.authority():
         pass
+
+
+def lose_claims(office: Office) -> None:
+    for path in office.home.path.glob("keys.db*"):
+        path.unlink()
+
+
+def test_claims_that_are_lost_are_not_made_anew_but_told_with_two_ways_back(office: Office) -> None:
+    lose_claims(office)
+    with pytest.raises(NotThere, match=r"keys\.db") as refused, office.authority():
+        pass
+    assert "ca restore BACKUP --only keys.db --env dev --home " in refused.value.mend
+    assert "ca audit --rebuild-keys --env dev --home " in refused.value.mend
+    assert not office.home.claims.exists()
+
+
+def test_claims_that_are_empty_or_of_another_home_are_not_relied_on(office: Office) -> None:
+    lose_claims(office)
+    office.home.claims.touch(0o600)
+    with pytest.raises(NotThere, match="there are no claims in"), office.authority():
+        pass
+    create_claims(office.home.claims).close()
+    with pytest.raises(NotThere, match="does not hold the keys of dev"), office.authority():
+        pass
+
+
+def test_an_environment_whose_own_key_was_barred_still_opens(office: Office) -> None:
+    with open_claims(office.home.claims) as claims:
+        claims.mark_compromised([Fingerprint.of_key(office.charter().issuing.public_key()).hex])
+    with office.authority() as authority:
+        assert authority.environment == DEV
+
+
+def test_what_was_issued_can_be_looked_up_without_claims(office: Office) -> None:
+    office.signed(csr_pem("alice"))
+    lose_claims(office)
+    with open_books(office.charter()) as books:
+        assert [found.certificate.name for found in find(books, "alice")] == ["alice"]
+        assert not is_behind(books)
+    assert not office.home.claims.exists()
 
 
 @pytest.mark.parametrize("name", [".", "ca.toml", ".."])

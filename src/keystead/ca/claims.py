@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from keystead.errors import AlreadyThere
+from keystead.errors import AlreadyThere, NotThere
 from keystead.machine import sqlite
 
 COMPROMISED: Final = "(compromised)"
@@ -25,6 +25,7 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS keys (fingerprint TEXT PRIMARY KEY, holder
 # However many keys there are, they are one parameter: a JSON array.
 _CLAIM = "INSERT INTO keys SELECT value, :holder FROM json_each(:keys) WHERE true ON CONFLICT DO NOTHING"
 _HOLDERS = "SELECT fingerprint, holder FROM keys WHERE fingerprint IN (SELECT value FROM json_each(:keys))"
+_TABLE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'keys'"
 _WHOLE = "SELECT count(*), count(DISTINCT holder) FROM keys"
 _BAR = (
     "INSERT INTO keys (fingerprint, holder) VALUES (?, ?) ON CONFLICT DO UPDATE SET holder = excluded.holder"
@@ -96,20 +97,30 @@ class Claims:
         self.close()
 
 
-def open_claims(path: Path) -> Claims:
-    """Open the claims at ``path``, making the file (mode 0600) where there is none."""
+def create_claims(path: Path) -> Claims:
+    """The claims at ``path``, made (mode 0600) where there are none; what a kill left is completed."""
     with suppress(AlreadyThere):
         sqlite.create_file(path)
-    with sqlite.told(path):
-        connection = sqlite3.connect(path)
-        try:
-            sqlite.prepare(connection)
-            sqlite.use_wal(connection)
-            connection.execute(_SCHEMA)
-        except BaseException:
-            connection.close()
-            raise
-    return Claims(path, connection)
+
+    def make(connection: sqlite3.Connection) -> None:
+        sqlite.use_wal(connection)
+        connection.execute(_SCHEMA).close()
+
+    return _open(path, make)
+
+
+def open_claims(path: Path) -> Claims:
+    """The claims at ``path``, which must be there: made anew, they would hold nobody's key and bar none.
+
+    Raises `NotThere` where there is no such file, or no claims in it; `BadInput` where it is damaged.
+    """
+    sqlite.check_file(path)
+
+    def look(connection: sqlite3.Connection) -> None:
+        if connection.execute(_TABLE).fetchone() is None:
+            raise NotThere(f"there are no claims in {path}", why="it is an empty database")
+
+    return _open(path, look)
 
 
 def read_claims(path: Path) -> Claims:
@@ -118,12 +129,20 @@ def read_claims(path: Path) -> Claims:
     Raises `NotThere` where there is no such file, `BadInput` where it is damaged.
     """
     sqlite.check_file(path)
+
+    def read(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA query_only = ON").close()
+        connection.execute(_WHOLE).close()
+
+    return _open(path, read)
+
+
+def _open(path: Path, begin: Callable[[sqlite3.Connection], None]) -> Claims:
     with sqlite.told(path):
         connection = sqlite3.connect(path)
         try:
             sqlite.prepare(connection)
-            connection.execute("PRAGMA query_only = ON").close()
-            connection.execute(_WHOLE).close()
+            begin(connection)
         except BaseException:
             connection.close()
             raise

@@ -19,13 +19,14 @@ from keystead.ca import configuration
 from keystead.ca.audit.log import append
 from keystead.ca.authority.model import Authority, Charter
 from keystead.ca.authority.publish import publish
-from keystead.ca.claims import Claims, open_claims
+from keystead.ca.claims import Claims
 from keystead.ca.configuration import Configuration
 from keystead.ca.home import ISSUING, ROOT, Home
 from keystead.ca.inventory import writes
 from keystead.ca.inventory.rows import Certificate, Issue, Kind
 from keystead.ca.inventory.store import create_inventory
 from keystead.ca.layout import ANCHOR, CONFIGURATION, INVENTORY, ISSUING_CERTIFICATE, ROOT_CERTIFICATE
+from keystead.ca.reliance import open_for_newcomer
 from keystead.custody.passphrases import shortness
 from keystead.custody.vault import seal_keys, write_unsealed
 from keystead.errors import BadInput, WrongUsage
@@ -93,7 +94,7 @@ def found(
             founders = _make_founders(config, clock())
             _store_keys(part, founders, secret)
             _write_files(part, config, founders)
-            with open_claims(home.claims) as claims:
+            with open_for_newcomer(home.path) as claims:
                 _claim(claims, config.environment, founders)
                 _fill_inventory(part, config, founders, claims, actor, clock)
             move_folder(part, folder)

@@ -14,8 +14,7 @@ from pathlib import Path
 from cryptography import x509
 
 from keystead.ca import configuration
-from keystead.ca.authority.model import Authority, Charter
-from keystead.ca.claims import open_claims
+from keystead.ca.authority.model import Authority, Books, Charter
 from keystead.ca.inventory.store import open_inventory
 from keystead.ca.layout import (
     CLAIMS,
@@ -25,6 +24,7 @@ from keystead.ca.layout import (
     ROOT_CERTIFICATE,
     places,
 )
+from keystead.ca.reliance import open_relied_on
 from keystead.custody.vault import open_key, open_keys
 from keystead.errors import BadInput, NotThere
 from keystead.machine.clock import Clock, system_clock
@@ -102,15 +102,26 @@ def _check_agreement(charter: Charter, environment: str) -> None:
 
 
 @contextmanager
+def open_books(charter: Charter) -> Iterator[Books]:
+    """What the CA that ``charter`` describes has recorded, open for the time of the body, to be looked at.
+
+    Unlike `open_authority`, it does without ``keys.db``.
+    """
+    with open_inventory(charter.folder / INVENTORY) as inventory:
+        yield Books(charter, inventory)
+
+
+@contextmanager
 def open_authority(
     home: Home, charter: Charter, *, actor: str, clock: Clock = system_clock
 ) -> Iterator[Authority]:
     """The CA that ``charter`` describes, open for the time of the body.
 
-    ``actor`` is the audit log's "who".
+    ``actor`` is the audit log's "who". Raises `NotThere` where ``keys.db`` is lost: whose a key is, and
+    whether it is barred, is not known then.
     """
     inventory_path = charter.folder / INVENTORY
-    with open_claims(home.claims) as claims, open_inventory(inventory_path) as inventory:
+    with open_relied_on(home.path, charter) as claims, open_inventory(inventory_path) as inventory:
         yield Authority(
             charter=charter,
             inventory=inventory,

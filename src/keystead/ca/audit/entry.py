@@ -21,6 +21,9 @@ BACKED_UP = "ca.backup"
 RESTORED = "ca.restore"
 """The ``what`` of the entry that an import leaves."""
 
+KEYS_REBUILT = "keys.rebuild"
+"""The ``what`` of the entries, in every environment's log, that making ``keys.db`` anew leaves."""
+
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 

@@ -65,20 +65,26 @@ class Charter:
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
-    """One environment's CA, open, without its keys. ``actor`` is who works with it: the audit log's "who"."""
+class Books:
+    """One environment's CA and what it has recorded, open: enough to look things up."""
 
     charter: Charter
     inventory: Inventory
-    claims: Claims
-    clock: Clock
-    entropy: Callable[[int], bytes]
-    actor: str
 
     @property
     def environment(self) -> str:
         """The environment's name."""
         return self.charter.environment
+
+
+@dataclass(frozen=True, slots=True)
+class Authority(Books):
+    """One environment's CA, open, without its keys. ``actor`` is who works with it: the audit log's "who"."""
+
+    claims: Claims
+    clock: Clock
+    entropy: Callable[[int], bytes]
+    actor: str
 
     @property
     def trust_domain(self) -> TrustDomain:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from cryptography import x509
 
 from keystead.ca.audit.log import append, check_clock
-from keystead.ca.authority.model import Authority, Charter
+from keystead.ca.authority.model import Authority, Books, Charter
 from keystead.ca.inventory import reads, writes
 from keystead.ca.inventory.rows import Crl
 from keystead.errors import BadInput
@@ -111,11 +111,11 @@ def current(charter: Charter) -> tuple[x509.CertificateRevocationList, ...]:
     return load_crls(read_bounded(path, MAX_CRL_OCTETS), str(path))
 
 
-def is_behind(authority: Authority) -> bool:
+def is_behind(books: Books) -> bool:
     """Whether a revocation is recorded that the issuing CA's list does not show."""
-    listed = {entry.serial_number for crl in _of_the_issuing_ca(authority.charter) for entry in crl}
-    with authority.inventory.reading() as tx:
-        revoked = reads.revoked_under(tx, authority.charter.issuing_serial)
+    listed = {entry.serial_number for crl in _of_the_issuing_ca(books.charter) for entry in crl}
+    with books.inventory.reading() as tx:
+        revoked = reads.revoked_under(tx, books.charter.issuing_serial)
     return not {int(entry.serial, 16) for entry in revoked} <= listed
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection
 
 from keystead.ca.audit.log import append, recorded_at
-from keystead.ca.authority.model import Authority
+from keystead.ca.authority.model import Authority, Books
 from keystead.ca.inventory import reads, writes
 from keystead.ca.inventory.rows import Kind, Recorded
 from keystead.errors import BadInput, NotThere, Refused, Violation, WrongUsage
@@ -33,13 +33,13 @@ class Revoked:
     barred: frozenset[str]
 
 
-def find(authority: Authority, word: str) -> tuple[Recorded, ...]:
+def find(books: Books, word: str) -> tuple[Recorded, ...]:
     """The certificates that ``word`` means: a serial number, ``profile/NAME``, or a NAME of one profile.
 
     Of a NAME all certificates come, oldest first. Raises `NotThere` for what was never issued, `WrongUsage`
     where two profiles have the NAME.
     """
-    with authority.inventory.reading() as tx:
+    with books.inventory.reading() as tx:
         if "/" not in word and (found := _by_serial(tx, word)) is not None:
             return (found,)
         profile, _, name = word.rpartition("/")
@@ -48,8 +48,8 @@ def find(authority: Authority, word: str) -> tuple[Recorded, ...]:
         certificates = reads.certificates_of_identity(tx, check_name(name), profile or None)
     if not certificates:
         raise NotThere(
-            f"the environment {authority.environment!r} has issued nothing to {word!r}",
-            mend=f"see what there is: keystead ca list --env {authority.environment}",
+            f"the environment {books.environment!r} has issued nothing to {word!r}",
+            mend=f"see what there is: keystead ca list --env {books.environment}",
             code="unknown-certificate",
         )
     profiles = sorted({found.certificate.profile for found in certificates})

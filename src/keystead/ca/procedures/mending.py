@@ -13,11 +13,10 @@ from typing import Final
 
 from cryptography import x509
 
-from keystead.ca.audit.entry import BACKED_UP, RESTORED
+from keystead.ca.audit.entry import BACKED_UP, RESTORED, Entry
 from keystead.ca.audit.log import append, recorded_at, tells_of
-from keystead.ca.claims import read_claims
 from keystead.ca.founding import check_sealing
-from keystead.ca.home import Home, open_authority, read_charter
+from keystead.ca.home import Home, open_books, read_charter
 from keystead.ca.inventory.store import open_inventory
 from keystead.ca.layout import (
     ANCHOR,
@@ -28,9 +27,10 @@ from keystead.ca.layout import (
     ROOT_CERTIFICATE,
 )
 from keystead.ca.procedures.charter import charter_of
+from keystead.ca.procedures.claiming import name_aside, rebuild
 from keystead.ca.procedures.landing import Announce, Source
 from keystead.ca.procedures.manifest import LIMITS, Manifest
-from keystead.ca.procedures.merging import barred_in, claim_keys, refuse_conflicts
+from keystead.ca.procedures.merging import barred_in
 from keystead.ca.procedures.packing import Contents, Unpacker
 from keystead.custody.envelope import open_sealed
 from keystead.errors import KeysteadError, NotThere, Refused, Violation
@@ -49,8 +49,8 @@ FILES: Final = (
     "issuing.key",
     CLAIMS,
 )
-"""What can be put back. A key comes sealed where it was; ``keys.db`` is made anew from the inventory that is
-there, with the keys that the archive knows to be barred.
+"""What can be put back. A key comes sealed where it was; ``keys.db`` is made anew from the inventories that
+are there, with the keys that the archive knows to be barred.
 """
 
 _ROOT_FILES: Final = (ROOT_CERTIFICATE, ANCHOR)
@@ -91,18 +91,13 @@ def put_back(
     wanted = list(names)
     done = [_place(folder, name, contents, source) for name in wanted if name != CLAIMS]
     if CLAIMS in wanted:
-        done.append(PutBack(home.claims, _move_damaged_claims_aside(home.claims)))
+        rebuilt = rebuild(home, barred_in(contents, str(source.path)), actor=actor, clock=clock)
+        done.append(PutBack(home.claims, rebuilt.aside))
     charter = read_charter(home, contents.manifest.environment)
-    with open_authority(home, charter, actor=actor, clock=clock) as authority:
-        if CLAIMS in wanted:
-            refuse_conflicts(authority)
-            claim_keys(authority, barred_in(contents, str(source.path)))
-        with authority.inventory.writing() as tx:
-            now = recorded_at(tx, clock())
-            detail = f"only {', '.join(wanted)}"
-            append(
-                tx, [authority.entry(RESTORED, now, "part", request=contents.manifest.backup, detail=detail)]
-            )
+    with open_books(charter) as books, books.inventory.writing() as tx:
+        now = recorded_at(tx, clock())
+        detail = f"only {', '.join(wanted)}"
+        append(tx, [Entry(actor, RESTORED, now, "part", request=contents.manifest.backup, detail=detail)])
     return tuple(done)
 
 
@@ -188,28 +183,6 @@ def _move_aside(path: Path, data: bytes) -> Path | None:
     with told(path, "read"):
         if not path.exists() or path.read_bytes()[: len(data) + 1] == data:
             return None
-    aside = _name_aside(path)
+    aside = name_aside(path)
     move_file(path, aside)
     return aside
-
-
-def _name_aside(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.broken.{number}")).exists():
-        number += 1
-    return aside
-
-
-def _move_damaged_claims_aside(path: Path) -> Path | None:
-    try:
-        read_claims(path).close()
-    except NotThere:
-        return None
-    except KeysteadError:
-        aside = _name_aside(path)
-        # With what SQLite keeps beside it, which would else be taken for the new one's.
-        for suffix in ("-wal", "-shm", ""):
-            with suppress(NotThere):
-                move_file(path.with_name(path.name + suffix), aside.with_name(aside.name + suffix))
-        return aside
-    return None

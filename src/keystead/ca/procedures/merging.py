@@ -125,11 +125,16 @@ def claim_keys(authority: Authority, barred: Iterable[str]) -> int:
     with authority.inventory.reading() as tx:
         for keys in reads.certified_keys(tx):
             authority.claims.claim(keys, authority.environment)
-        statement = (
-            select(certificates.c.key_fingerprint)
-            .join(revocations, revocations.c.serial == certificates.c.serial)
-            .where(revocations.c.reason == KEY_COMPROMISE)
-        )
-        lost = set(tx.scalars(statement)) | set(barred)
+        lost = compromised_in(tx) | set(barred)
     authority.claims.mark_compromised(lost)
     return len(lost)
+
+
+def compromised_in(tx: Connection) -> set[str]:
+    """The keys of the certificates that were revoked for keyCompromise."""
+    statement = (
+        select(certificates.c.key_fingerprint)
+        .join(revocations, revocations.c.serial == certificates.c.serial)
+        .where(revocations.c.reason == KEY_COMPROMISE)
+    )
+    return set(tx.scalars(statement))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from keystead.ca.authority.model import Authority, Charter
 from keystead.ca.authority.publish import PublishedCrl, publish
-from keystead.ca.claims import open_claims
 from keystead.ca.home import Home, read_charter
 from keystead.ca.inventory.store import open_inventory
 from keystead.ca.layout import INVENTORY, LISTS
@@ -22,6 +21,7 @@ from keystead.ca.procedures.merging import Merged, barred_in, claim_keys, merge,
 from keystead.ca.procedures.packing import Contents
 from keystead.ca.procedures.published import Crl, newest, read_published
 from keystead.ca.procedures.soundness import check_inventory
+from keystead.ca.reliance import open_for_newcomer
 from keystead.machine.clock import Clock, system_clock
 from keystead.machine.files import PRIVATE, PUBLIC, move_folder, write_new
 from keystead.machine.secrets import Secrets
@@ -81,7 +81,7 @@ def restore(
         issuers = open_issuers(charter, stems_of(contents), secrets, name)
         check_inventory(charter.folder / INVENTORY, charter, manifest, name)
         with (
-            open_claims(home.claims) as claims,
+            open_for_newcomer(home.path) as claims,
             open_inventory(charter.folder / INVENTORY) as inventory,
         ):
             authority = Authority(charter, inventory, claims, clock, os.urandom, actor)

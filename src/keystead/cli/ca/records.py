@@ -9,13 +9,13 @@ from typing import Any
 import click
 from cryptography import x509
 
-from keystead.ca.authority.model import Authority
+from keystead.ca.authority.model import Books
 from keystead.ca.authority.revoke import find
-from keystead.ca.home import Home, open_authority, read_charter
+from keystead.ca.home import Home, open_books, read_charter
 from keystead.ca.inventory.listing import Filter, State, page
 from keystead.ca.inventory.rows import Kind, Recorded
 from keystead.cli import options
-from keystead.cli.ca.group import Place, actor, headline, placed
+from keystead.cli.ca.group import Place, headline, placed
 from keystead.cli.say import fields, next_steps, note, print_json, say, table
 from keystead.machine.clock import system_clock
 from keystead.pki.certificates import to_pem
@@ -41,8 +41,8 @@ def list_certificates(
     charter = read_charter(Home(place.home), place.environment)
     now = system_clock()
     wanted = Filter(State(state), profile, name)
-    with open_authority(Home(place.home), charter, actor=actor()) as authority:
-        found, more = _take(authority, wanted, now, limit)
+    with open_books(charter) as books:
+        found, more = _take(books, wanted, now, limit)
     if as_json:
         note(headline(charter))
         print_json([_as_json(record, now) for record in found])
@@ -69,9 +69,9 @@ def list_certificates(
     next_steps(("one of them in full", place.command("show SERIAL")))
 
 
-def _take(authority: Authority, wanted: Filter, now: datetime, limit: int) -> tuple[list[Recorded], bool]:
+def _take(books: Books, wanted: Filter, now: datetime, limit: int) -> tuple[list[Recorded], bool]:
     found: list[Recorded] = []
-    with authority.inventory.reading() as tx:
+    with books.inventory.reading() as tx:
         after = None
         while len(found) <= limit:
             some = page(tx, wanted, now, after=after, limit=min(PAGE, limit + 1))
@@ -91,8 +91,8 @@ def show(place: Place, word: str, as_json: bool, pem: bool) -> None:
     """Show one certificate, or all that an identity ever had, oldest first."""
     charter = read_charter(Home(place.home), place.environment)
     now = system_clock()
-    with open_authority(Home(place.home), charter, actor=actor()) as authority:
-        found = find(authority, word)
+    with open_books(charter) as books:
+        found = find(books, word)
     if as_json or pem:
         note(headline(charter))
     else:

@@ -238,7 +238,8 @@ CHECKS: Final = (
         "keys.db",
         _no_claims,
         what="{path} does not hold the keys that it should",
-        why="{detail}; it says whose each key is, and which are compromised: those would be signed",
+        why="{detail}; it says whose each key is, and which are compromised: nothing is signed without it."
+        " Who has no backup makes it of what was issued: keystead ca audit --rebuild-keys",
         mend=recoveries.CLAIMS,
     ),
     Check(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -83,3 +84,26 @@ def test_the_processes_end_with_the_body_also_where_answers_were_not_waited_for(
         one.ask("keep", b"x" * LARGER_THAN_A_PIPE)
         assert len(set(multiprocessing.active_children()) - before) == 2
     assert set(multiprocessing.active_children()) <= before
+
+
+@pytest.mark.parametrize("trouble", [errno.EAGAIN, errno.ENOMEM])
+def test_a_second_process_that_cannot_be_made_is_explained_and_the_first_ends(
+    trouble: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, fork = set(multiprocessing.active_children()), os.fork
+    made: list[int] = []
+
+    def limited() -> int:
+        if made:
+            raise OSError(trouble, os.strerror(trouble))
+        made.append(pid := fork())
+        return pid
+
+    monkeypatch.setattr(os, "fork", limited)
+    with pytest.raises(Unavailable, match="no worker process") as refused, forked(Clerk(), Clerk()):
+        pytest.fail("the body was run")
+    assert os.strerror(trouble) in refused.value.why
+    assert "ulimit -u" in refused.value.mend
+    assert set(multiprocessing.active_children()) <= before
+    with pytest.raises(ProcessLookupError):
+        os.kill(made[0], 0)

@@ -12,8 +12,9 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
@@ -52,24 +53,48 @@ class Fork:
 
 @contextmanager
 def forked(*objects: Any) -> Iterator[tuple[Fork, ...]]:
-    """A `Fork` for each of ``objects``; their processes end with the body."""
-    context = multiprocessing.get_context("fork")
+    """A `Fork` for each of ``objects``; their processes end with the body.
+
+    `Unavailable` where the machine makes no more processes: those that were made are ended then.
+    """
     pipes: list[Connection] = []
-    processes = []
-    for served in objects:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(served, theirs, [*pipes, ours]), daemon=True)
-        process.start()
-        theirs.close()
-        pipes.append(ours)
-        processes.append(process)
+    processes: list[ForkProcess] = []
     try:
+        for served in objects:
+            process, pipe = _start(served, pipes)
+            processes.append(process)
+            pipes.append(pipe)
         yield tuple(map(Fork, pipes))
     finally:
         for pipe in pipes:
             pipe.close()
         for process in processes:
             process.join()
+
+
+def _start(served: Any, others: Sequence[Connection]) -> tuple[ForkProcess, Connection]:
+    context = multiprocessing.get_context("fork")
+    with ExitStack() as stack:
+        try:
+            ours, theirs = context.Pipe()
+            stack.callback(theirs.close)
+            stack.callback(ours.close)
+            process = context.Process(target=_serve, args=(served, theirs, [*others, ours]), daemon=True)
+            process.start()
+        except OSError as error:
+            raise _no_process(error) from error
+        stack.pop_all()
+    theirs.close()
+    return process, ours
+
+
+def _no_process(error: OSError) -> Unavailable:
+    return Unavailable(
+        "no worker process can be made",
+        why=f"{error.strerror}: this account's processes or open files, or memory, are at their limit",
+        mend="end other programs, or raise the limit (look at: ulimit -u -n; free -m), then run it again",
+        code="no-process",
+    )
 
 
 def _serve(served: Any, pipe: Connection, inherited: Sequence[Connection]) -> None:

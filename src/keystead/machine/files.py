@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from keystead.errors import BadInput, Unavailable
-from keystead.machine.leftovers import begin, sweep
+from keystead.machine.leftovers import begin, make, sweep
 from keystead.machine.oserrors import explain, told
 
 PRIVATE = 0o600
@@ -25,7 +25,6 @@ _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 _SYNCED_ONE_BY_ONE = 32
 _PIECE = 64 * 1024
 _READ = os.O_RDONLY | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 _KNOWS_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
@@ -211,7 +210,7 @@ def _replace(path: str | Path, data: bytes, mode: int, *, sync: bool) -> None:
 
 
 def _write_exclusively(path: Path, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, _NEW, mode)
+    descriptor = make(path, mode)
     try:
         _fill(descriptor, data, mode, sync=True)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Temporary files beside their targets: how they are named, and which of them a killed writer left.
+"""Temporary files: how they are made, how those beside their targets are named, and which a killed writer left.
 
 A writer locks its temporary file until it is renamed; of a killed writer's the kernel drops the lock. So a
 later write into the same folder may remove whatever is not locked. Not here: writing (`files`).
@@ -19,6 +19,14 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PROBE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+def make(path: str | Path, mode: int) -> int:
+    """The descriptor of a new file at ``path``, to read and to write. The umask takes from ``mode``.
+
+    Raises `FileExistsError` where anything is there, a link too; any other `OSError`.
+    """
+    return os.open(path, _NEW, mode)
+
+
 def temporary_name(name: str) -> str:
     """A new name for what is to become ``name``: hidden, and nobody else's."""
     return f".{name[:_NAME_OCTETS]}.{secrets.token_hex(6)}.tmp"
@@ -31,7 +39,7 @@ def begin(folder: str, name: str, mode: int) -> tuple[int, str]:
     """
     while True:
         beside = os.path.join(folder, temporary_name(name))  # noqa: PTH118 - a batch makes thousands: text is quicker
-        descriptor = os.open(beside, _NEW, mode)
+        descriptor = make(beside, mode)
         if is_taken(descriptor, beside):
             return descriptor, beside
         os.close(descriptor)
@@ -52,14 +60,20 @@ def sweep(folder: str | Path) -> None:
         return
     for name in names:
         if name.endswith(".tmp") and _NAME.fullmatch(name):
-            _remove_if_abandoned(Path(folder, name))
+            remove_if_abandoned(Path(folder, name))
 
 
-def _remove_if_abandoned(path: Path) -> None:
-    with suppress(OSError):
+def remove_if_abandoned(path: Path) -> bool:
+    """Remove the file at ``path`` unless somebody has it locked; whether it is gone by that."""
+    try:
         descriptor = os.open(path, _PROBE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)
-        finally:
-            os.close(descriptor)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

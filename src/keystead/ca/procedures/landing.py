@@ -7,6 +7,7 @@ Until the manifest is there, nothing is written at all. Not here: what is verifi
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,14 +26,13 @@ from keystead.errors import AlreadyThere, Refused, Unavailable, Violation
 from keystead.machine.clock import Clock
 from keystead.machine.files import PRIVATE, check_unwritable
 from keystead.machine.folders import make_private_folder
+from keystead.machine.leftovers import make
 from keystead.machine.locks import hold
 from keystead.machine.oserrors import told
 from keystead.machine.secrets import Passphrase
 from keystead.pki.expiry import CLOCK_TOLERANCE, when
 
 PATIENCE = timedelta(seconds=60)
-
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,12 @@ def _check_wanted(home: Home, source: Source, manifest: Manifest) -> None:
         )
         raise Refused(f"{source.path} is not of the environment {wanted!r}", [violation])
     if (folder := home.folder(found)).exists():
+        aside = f"{home.path}/.{found}.broken"
         raise AlreadyThere(
             f"the environment {found!r} is there already, and is not overwritten",
             why=f"it lies in {folder}",
             mend="name another home (--home DIR), or move that one away: "
-            f"mv -T --backup=numbered {folder} {home.path}/.{found}.broken",
+            f"mv -T --backup=numbered {shlex.quote(str(folder))} {shlex.quote(aside)}",
             code="environment-exists",
         )
 
@@ -155,6 +156,6 @@ class _Spool:
 @contextmanager
 def _spool(path: Path) -> Iterator[_Spool]:
     with told(path, "write"):
-        descriptor = os.open(path, _NEW, PRIVATE)
+        descriptor = make(path, PRIVATE)
     with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - pathlib opens no descriptor
         yield _Spool(path, file)

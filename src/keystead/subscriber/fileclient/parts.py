@@ -17,12 +17,12 @@ from typing import Final, Self
 
 from keystead.errors import AlreadyThere, BadInput, Unavailable
 from keystead.machine.files import PRIVATE, sync_folder
+from keystead.machine.leftovers import make
 from keystead.machine.locks import try_lock
 from keystead.machine.oserrors import told
 
 _STEM_OCTETS: Final = 180
 _SUFFIX: Final = re.compile(r"\.([0-9a-f]{64})\.part")
-_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOCK: Final = 1 << 20
 
@@ -43,7 +43,7 @@ class Part:
         hidden = _hidden(path, wanted)
         with told(hidden, "write"):
             try:
-                descriptor = os.open(hidden, _NEW, PRIVATE)
+                descriptor = make(hidden, PRIVATE)
             except FileExistsError:
                 raise _busy(path) from None
         if not try_lock(descriptor):  # another one was quicker to go on with it

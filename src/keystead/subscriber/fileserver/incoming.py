@@ -18,11 +18,11 @@ from typing import Final
 
 from keystead.errors import BadInput
 from keystead.machine.files import PRIVATE
+from keystead.machine.leftovers import make, remove_if_abandoned
 from keystead.subscriber.fileserver.digests import Hash, hash_of
 
 _PREFIX: Final = ".incoming-"
 _TOKEN: Final = 8
-_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Incoming:
@@ -98,7 +98,7 @@ class Incoming:
 def begin(folder: Path) -> Incoming:
     """A new file in ``folder``, under a name that nobody asks for."""
     path = folder / f"{_PREFIX}{secrets.token_hex(_TOKEN)}"
-    descriptor = os.open(path, _NEW, PRIVATE)
+    descriptor = make(path, PRIVATE)
     with suppress(OSError):  # some network file systems know no locks
         fcntl.flock(descriptor, fcntl.LOCK_SH)  # so that another server's sweep leaves it alone
     return Incoming(path, descriptor, running=hashlib.sha256())
@@ -106,19 +106,4 @@ def begin(folder: Path) -> Incoming:
 
 def sweep(folder: Path) -> int:
     """Remove what a killed server left in ``folder``, but nothing that one still writes; how many it was."""
-    return sum(_remove_if_abandoned(path) for path in folder.glob(_PREFIX + "[0-9a-f]" * 2 * _TOKEN))
-
-
-def _remove_if_abandoned(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+    return sum(remove_if_abandoned(path) for path in folder.glob(_PREFIX + "[0-9a-f]" * 2 * _TOKEN))

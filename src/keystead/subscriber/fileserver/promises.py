@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from keystead.machine.files import PRIVATE
+from keystead.machine.leftovers import make, remove_if_abandoned
 
 _PREFIX: Final = ".promised-"
 _TOKEN: Final = 8
 _LOCK: Final = ".quota.lock"
-_MOST_DIGITS: Final = 32
-_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Promise:
@@ -28,7 +27,7 @@ class Promise:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"{_PREFIX}{secrets.token_hex(_TOKEN)}"
-        self._descriptor = os.open(self._path, _NEW, PRIVATE)
+        self._descriptor = make(self._path, PRIVATE)
         _lock(self._descriptor, fcntl.LOCK_SH)
 
     def write(self, octets: int) -> None:
@@ -59,16 +58,9 @@ def _lock(descriptor: int, how: int) -> None:
 
 def _held(path: Path) -> int:
     """What a promise is of; 0 where nobody holds it any more, and it is then gone."""
+    if remove_if_abandoned(path):
+        return 0
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return int(path.read_bytes() or b"0")
     except OSError:  # given back in this moment
         return 0
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return int(os.pread(descriptor, _MOST_DIGITS, 0) or b"0")
-    else:
-        path.unlink(missing_ok=True)
-        return 0
-    finally:
-        os.close(descriptor)

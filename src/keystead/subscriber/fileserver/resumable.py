@@ -22,6 +22,7 @@ from keystead.errors import BadInput, KeysteadError, NotThere, Unavailable
 from keystead.machine.clock import Clock, system_clock
 from keystead.machine.files import PRIVATE, write_atomic, write_new
 from keystead.machine.folders import make_private_folder
+from keystead.machine.leftovers import make
 from keystead.machine.locks import try_lock
 from keystead.subscriber.fileserver.conditions import Conditions
 from keystead.subscriber.fileserver.digests import hash_of
@@ -31,7 +32,6 @@ from keystead.subscriber.fileserver.states import FOLDER, Found, State, noted, p
 from keystead.wire.files import etag_of
 from keystead.wire.tus import MAX_UPLOADS, Checksum, Pending
 
-_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -139,7 +139,7 @@ class Uploads:
             )
         upload_id = secrets.token_hex(16)
         octets, noted_at = paths(self._folder, upload_id)
-        descriptor = os.open(octets, _NEW, PRIVATE)
+        descriptor = make(octets, PRIVATE)
         try:
             with suppress(OSError):  # some network file systems know no locks
                 # Which waits, for a list may look at it in this moment.

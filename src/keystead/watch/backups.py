@@ -27,7 +27,8 @@ _THROWN_AWAY: Final = "dev"
 _EXPORT, _IMPORT = f'"what":"{BACKED_UP}"', f'"what":"{RESTORED}"'
 _DONE = """SELECT entry FROM audit WHERE instr(entry, '"result":"ok"')
     AND (instr(entry, ?) OR instr(entry, ?)) ORDER BY seq DESC LIMIT 1"""
-_BEGUN = """SELECT seq, at FROM audit WHERE instr(entry, ?) AND instr(entry, '"result":"begun"') LIMIT 1"""
+_BEGUN = """SELECT seq, at FROM audit WHERE instr(entry, ?) AND instr(entry, ?)
+    AND instr(entry, '"result":"begun"') LIMIT 1"""
 _SINCE = """SELECT coalesce(sum(instr(entry, '"what":"certificate.issue"') > 0), 0),
     coalesce(sum(instr(entry, '"what":"certificate.revoke"') > 0), 0)
     FROM audit WHERE seq > ? AND instr(entry, '"result":"ok"')"""
@@ -77,7 +78,7 @@ def _read(connection: sqlite3.Connection, environment: str) -> Backup:
     done = connection.execute(_DONE, (_EXPORT, _IMPORT)).fetchone()
     if done is not None:
         name = json.loads(done[0]).get("request", "")
-        begun = connection.execute(_BEGUN, (f'"request":"{name}"',)).fetchone()
+        begun = connection.execute(_BEGUN, (_EXPORT, f'"request":"{name}"')).fetchone()
         if begun is not None:
             seq, taken = begun[0], datetime.fromtimestamp(begun[1], UTC)
     issued, revoked = connection.execute(_SINCE, (seq,)).fetchone()

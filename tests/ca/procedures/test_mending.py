@@ -13,6 +13,8 @@ from keystead.ca.audit import log
 from keystead.ca.audit.entry import RESTORED
 from keystead.ca.claims import COMPROMISED, open_claims
 from keystead.ca.founding import found
+from keystead.ca.home import open_books
+from keystead.ca.procedures import mending
 from keystead.ca.procedures.manifest import File
 from keystead.ca.procedures.mending import FILES, PutBack, put_back
 from keystead.ca.procedures.packing import Stream, Unpacker, pack
@@ -77,9 +79,43 @@ def test_what_was_recorded_since_stays(keeper: Keeper) -> None:
     (keeper.office.home.folder(DEV) / "issuing.key").unlink()
     mend(keeper, "issuing.key")
     assert keeper.office.known("late")
-    with keeper.office.authority() as authority, authority.inventory.reading() as tx:
-        last = list(log.entries(tx))[-1].entry
-    assert (last.what, last.result, last.detail) == (RESTORED, "part", "only issuing.key")
+    assert imports(keeper) == [("begun", "only issuing.key"), ("part", "only issuing.key")]
+
+
+def imports(keeper: Keeper) -> list[tuple[str, str]]:
+    with open_books(keeper.office.charter()) as books, books.inventory.reading() as tx:
+        told = [numbered.entry for numbered in log.entries(tx)]
+    return [(entry.result, entry.detail) for entry in told if entry.what == RESTORED]
+
+
+def test_a_kill_before_the_key_lies_there_leaves_an_entry_of_it(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = keeper.office.home.folder(DEV) / "issuing.key"
+    keeper.take()
+    path.unlink()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mending, "write_new", killed)
+    with pytest.raises(KeyboardInterrupt):
+        mend(keeper, "issuing.key")
+    assert imports(keeper) == [("begun", "only issuing.key")]
+    monkeypatch.undo()
+    mend(keeper, "issuing.key")
+    assert [result for result, _ in imports(keeper)] == ["begun", "begun", "part"]
+
+
+def test_of_a_file_without_end_no_more_is_read_than_tells_it_apart(keeper: Keeper) -> None:
+    path = keeper.office.home.folder(DEV) / "ca.toml"
+    keeper.take()
+    before = path.read_bytes()
+    with path.open("ab") as file:
+        file.truncate(1 << 42)
+    ((done),) = mend(keeper, "ca.toml")
+    assert done.aside is not None
+    assert path.read_bytes() == before
 
 
 def test_lost_claims_are_made_anew_with_the_barred_ones(keeper: Keeper) -> None:

@@ -16,7 +16,7 @@ from cryptography import x509
 from keystead.ca.audit.entry import BACKED_UP, RESTORED, Entry
 from keystead.ca.audit.log import append, recorded_at, tells_of
 from keystead.ca.founding import check_sealing
-from keystead.ca.home import Home, open_books, read_charter
+from keystead.ca.home import Home, read_charter
 from keystead.ca.inventory.store import open_inventory
 from keystead.ca.layout import (
     ANCHOR,
@@ -74,7 +74,9 @@ def put_back(
     clock: Clock = system_clock,
     announce: Announce,
 ) -> tuple[PutBack, ...]:
-    """Put the files ``names`` of `FILES` back into the archive's environment, which must exist; audited.
+    """Put the files ``names`` of `FILES` back into the archive's environment, which must exist.
+
+    Audited before and after: a kill in between leaves no import that nobody knows of.
 
     What stands there and differs is renamed, never overwritten. Raises `NotThere` where there is no such
     environment or the archive has no such file, `Refused` where the two are of different CAs or
@@ -89,15 +91,20 @@ def put_back(
             raise _other_ca(source, folder, contents.manifest)
     _check_made_here(folder, source, contents.manifest)
     wanted = list(names)
+
+    def note(result: str) -> None:
+        with open_inventory(folder / INVENTORY) as inventory, inventory.writing() as tx:
+            now = recorded_at(tx, clock())
+            detail = f"only {', '.join(wanted)}"
+            append(tx, [Entry(actor, RESTORED, now, result, request=contents.manifest.backup, detail=detail)])
+
+    note("begun")
     done = [_place(folder, name, contents, source) for name in wanted if name != CLAIMS]
     if CLAIMS in wanted:
         rebuilt = rebuild(home, barred_in(contents, str(source.path)), actor=actor, clock=clock)
         done.append(PutBack(home.claims, rebuilt.aside))
-    charter = read_charter(home, contents.manifest.environment)
-    with open_books(charter) as books, books.inventory.writing() as tx:
-        now = recorded_at(tx, clock())
-        detail = f"only {', '.join(wanted)}"
-        append(tx, [Entry(actor, RESTORED, now, "part", request=contents.manifest.backup, detail=detail)])
+    read_charter(home, contents.manifest.environment)  # raises where something else is lost too
+    note("part")
     return tuple(done)
 
 
@@ -181,8 +188,11 @@ def _place(folder: Path, wanted: str, contents: Contents, source: Source) -> Put
 
 def _move_aside(path: Path, data: bytes) -> Path | None:
     with told(path, "read"):
-        if not path.exists() or path.read_bytes()[: len(data) + 1] == data:
+        if not path.exists():
             return None
+        with path.open("rb") as file:
+            if file.read(len(data) + 1) == data:
+                return None
     aside = name_aside(path)
     move_file(path, aside)
     return aside

@@ -1,4 +1,4 @@
-"""Temporary files: how they are made, how those beside their targets are named, and which a killed writer left.
+"""Temporary files: how they are made, how those beside a target are named, and what a killed writer left.
 
 A writer locks its temporary file until it is renamed; of a killed writer's the kernel drops the lock. So a
 later write into the same folder may remove whatever is not locked. Not here: writing (`files`).

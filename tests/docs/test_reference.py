@@ -76,7 +76,7 @@ def test_the_options_of_the_limits_are_those_of_serve() -> None:
 def test_every_rule_of_policy_is_listed() -> None:
     found = {
         call.args[0].value
-        for module in ("pki/policy.py", "ca/authority/batch.py")
+        for module in ("pki/policy.py", "pki/requestrules.py", "pki/priorrules.py", "ca/authority/batch.py")
         for call in ast.walk(ast.parse(text_of(SOURCE / module)))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)

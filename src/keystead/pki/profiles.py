@@ -7,7 +7,7 @@ checking a request against one (`policy`).
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -24,6 +24,8 @@ PURPOSES: Mapping[str, x509.ObjectIdentifier] = {
     "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH,
     "serverAuth": ExtendedKeyUsageOID.SERVER_AUTH,
 }
+
+_PURPOSE_NAMES = {oid: name for name, oid in PURPOSES.items()}
 
 LONGEST = timedelta(days=3650)
 """No certificate outlives its root."""
@@ -155,3 +157,13 @@ def _any_or_none(value: Any) -> tuple[str, ...] | None:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError('dns and ips are "any", "none" or a list of texts')
     return tuple(value)
+
+
+def purpose_in_words(purpose: x509.ObjectIdentifier) -> str:
+    """An extended key usage for people: ``serverAuth``, or its number."""
+    return _PURPOSE_NAMES.get(purpose, purpose.dotted_string)
+
+
+def purposes_in_words(purposes: Iterable[x509.ObjectIdentifier]) -> str:
+    """Extended key usages for people: ``clientAuth, serverAuth``."""
+    return ", ".join(sorted(map(purpose_in_words, purposes))) or "any"

@@ -36,7 +36,7 @@ from keystead.pki.facts import Wishes
 from keystead.pki.issuance import Issuer
 from keystead.pki.keys import describe
 from keystead.pki.names import HostNames, check_name, check_profile
-from keystead.pki.policy import purposes_in_words
+from keystead.pki.profiles import purposes_in_words
 
 MANY = 200
 """From this many CSRs on, worker processes share the work; below, starting them costs more."""

@@ -232,6 +232,31 @@ def test_a_made_up_number_does_not_keep_out_the_list_of_a_ca_once_it_is_known(de
     assert taken.crls.numbers() == {subject_key_id(issuing): 5}
 
 
+def test_a_made_up_number_keeps_out_no_list_of_a_ca_that_only_clients_bring(
+    dev: Environment,
+) -> None:
+    elsewhere = Environment(dev.trust_domain)
+    forged, true = _forged(elsewhere.issuing.certificate, number=2**80), elsewhere.crls(number=5)[0]
+    before = take(NO_CRLS, forged, dev=dev)
+    assert before.crls.crls == (forged,)
+    after = take(before.crls, true, dev=dev)
+    assert not after.refusals
+    assert after.crls.crls == (true,)
+
+
+def test_of_a_ca_that_only_clients_bring_the_last_list_of_the_file_is_taken(dev: Environment) -> None:
+    elsewhere = Environment(dev.trust_domain)
+    forged, true = _forged(elsewhere.issuing.certificate, number=2**80), elsewhere.crls(number=5)[0]
+    once = take(NO_CRLS, forged, true, dev=dev)
+    assert once.crls.crls == (true,)
+    assert take(once.crls, forged, true, dev=dev).crls is once.crls  # the same file again is no news
+
+
+def test_a_ca_s_number_holds_after_the_ca_is_known_no_more(dev: Environment) -> None:
+    crls = take(NO_CRLS, dev.crls(number=7)[0], dev=dev).crls
+    assert codes(take(crls, dev.crls(number=6)[0], dev=dev, authorities=())) == ["crl-rollback"]
+
+
 def _forged(issuer: x509.Certificate, number: int) -> x509.CertificateRevocationList:
     builder = x509.CertificateRevocationListBuilder(issuer.subject, now(), now() + timedelta(days=1), [])
     builder = builder.add_extension(x509.CRLNumber(number), critical=False)

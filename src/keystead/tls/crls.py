@@ -6,7 +6,7 @@ of a whole chain at the handshake (`tls.judge`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -136,18 +136,19 @@ def advance_signed(
     issuer, ``authorities`` the CAs whose signature can be checked here; ``pause`` is called between small
     steps. Never taken: a lower number, a signature that a known issuer did not make, a list from the future,
     and one that is not the whole list of its issuer or has a critical extension, which nobody may pass over.
+    Of an issuer that is not known here, the last in ``found`` replaces what anybody may have made up.
     """
     known = {subject_key_id(authority): authority for authority in authorities}
     lists, taken = dict(current.lists), False
     refusals: list[KeysteadError] = []
-    for signed in sorted(found, key=lambda signed: crl_number(signed.crl)):
+    for signed in _in_turn(found, known):
         issuer = issuer_key(signed.crl)
         in_force = lists.get(issuer)
         if in_force is not None and in_force.signed.der == signed.der:
             continue
         try:
             entry = _readable(signed, known.get(issuer), now, pause)
-            if in_force is not None and entry.verified and not in_force.verified:
+            if in_force is not None and not in_force.verified:
                 in_force = None  # whose number anybody may have made up
             _check_number(entry, in_force, floors.get(entry.issuer, 0))
         except KeysteadError as refusal:
@@ -155,6 +156,19 @@ def advance_signed(
         else:
             lists[entry.issuer], taken = entry, True
     return Advance(CrlSet(MappingProxyType(lists)) if taken else current, tuple(refusals))
+
+
+def _in_turn(found: Iterable[SignedList], known: Container[bytes]) -> list[SignedList]:
+    """The lists of each known issuer by their numbers, and those of others as they came, of each the last."""
+    strangers: dict[bytes, SignedList] = {}
+    ours: list[SignedList] = []
+    for signed in found:
+        issuer = issuer_key(signed.crl)
+        if issuer in known:
+            ours.append(signed)
+        else:
+            strangers[issuer] = signed
+    return [*sorted(ours, key=lambda signed: crl_number(signed.crl)), *strangers.values()]
 
 
 def _readable(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 from keystead.tls.capacity import Capacity, Caps, Slot
 from keystead.web.places import SharedTally
 from keystead.web.shared import Memory
+
+# The children use no thread of their parent's.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 WORKERS = 3
 HOSTS = [f"192.0.2.{number}" for number in range(1, 5)]
@@ -126,6 +130,41 @@ def test_who_leaves_of_itself_satisfies_a_plea(closing: ExitStack) -> None:
     crew.hear()
     assert crew.evicted == []
     assert crew.workers[0].total == 2
+
+
+@pytest.mark.slow
+def test_with_a_lock_that_nobody_is_given_places_are_counted_and_nobody_is_made_to_give_way(
+    closing: ExitStack,
+) -> None:
+    crew = crew_of(closing, connections=2)
+    with keeping(crew.memory):
+        crew.admit(0, HOSTS[0], "first")
+        crew.admit(0, HOSTS[1], "second")
+        assert crew.workers[1].total == 2
+        assert crew.admit(1, HOSTS[2]) is None  # the first is another worker's: it is not asked
+    assert crew.admit(1, HOSTS[2]) is not None
+    crew.hear()
+    assert crew.evicted == ["first"]
+
+
+@contextmanager
+def keeping(memory: Memory) -> Iterator[None]:
+    """Another process holds the memory's lock all the while."""
+    holding, done = (multiprocessing.get_context("fork").Event() for _ in range(2))
+
+    def hold() -> None:
+        with memory.counting:
+            holding.set()
+            done.wait(30)
+
+    process = multiprocessing.get_context("fork").Process(target=hold)
+    process.start()
+    assert holding.wait(10)
+    try:
+        yield
+    finally:
+        done.set()
+        process.join(10)
 
 
 def test_the_places_of_a_worker_that_died_are_free(closing: ExitStack) -> None:

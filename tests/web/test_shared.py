@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keystead.web.shared import Memory, SharedStream
+from keystead.web.shared import PATIENCE_SECONDS, Memory, SharedStream
 
 # The children use no thread of their parent's.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -57,6 +60,65 @@ def test_a_lock_ends_with_the_process_that_holds_it() -> None:
     in_processes(die_holding, memory)
     with memory.counting:
         pass
+
+
+def stop_holding(memory: Memory) -> None:
+    with memory.counting, memory.writing:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@contextmanager
+def stopped_holder(memory: Memory) -> Iterator[Callable[[], None]]:
+    """A process is stopped while it holds both locks; what is given has it go on to its end."""
+    holder = multiprocessing.get_context("fork").Process(target=stop_holding, args=(memory,))
+    holder.start()
+    assert holder.pid is not None
+    pid = holder.pid
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+
+    def go_on() -> None:
+        os.kill(pid, signal.SIGCONT)
+        holder.join(10)
+        assert holder.exitcode == 0
+
+    try:
+        yield go_on
+    finally:
+        holder.kill()
+        holder.join(10)
+
+
+def seconds_to(work: Callable[[], Any]) -> float:
+    begun = time.monotonic()
+    work()
+    return time.monotonic() - begun
+
+
+@pytest.mark.slow
+def test_a_holder_that_is_stopped_holds_others_up_once_and_for_a_moment(tmp_path: Path) -> None:
+    memory = Memory.create(1)
+    memory.row(0)[5] = 7
+    with (tmp_path / "log").open("w+") as log, stopped_holder(memory):
+        stream = SharedStream(log.fileno(), memory.writing)
+        first = seconds_to(lambda: stream.write("one\n"))
+        assert PATIENCE_SECONDS <= first < PATIENCE_SECONDS + 5
+        assert seconds_to(lambda: stream.write("two\n")) < PATIENCE_SECONDS
+        memory.clear(0)
+        assert memory.row(0)[5] == 0
+        log.seek(0)
+        assert log.read() == "one\ntwo\n"
+
+
+@pytest.mark.slow
+def test_a_lock_that_was_gone_without_is_held_again_once_its_holder_is_gone() -> None:
+    memory = Memory.create(1)
+    with stopped_holder(memory) as go_on:
+        with memory.counting:
+            assert not memory.counting.is_held
+        go_on()
+        with memory.counting:
+            assert memory.counting.is_held
 
 
 def write_lines(memory: Memory, number: int, descriptor: int) -> None:

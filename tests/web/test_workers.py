@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -142,6 +143,37 @@ def test_it_is_ready_once_when_all_workers_are(crew: Any) -> None:
         assert served.events("started")[0]["workers"] == 4
     assert served.process.returncode == 0
     assert json.loads(served.lines[-1]) | {"time": ""} == {"event": "stopped", "cut": 0, "time": ""}
+    assert not any(map(is_running, served.pids.values()))
+
+
+@contextmanager
+def locks_held(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Whoever has the memory of ``process`` holds both of its locks, and does not let go."""
+    folder = Path(f"/proc/{process.pid}/fd")
+    memory = next(path for path in folder.iterdir() if "keystead-serve" in str(path.readlink()))
+    with memory.open("r+b", buffering=0) as stream:
+        fcntl.lockf(stream, fcntl.LOCK_EX, 2)
+        yield
+
+
+def test_who_keeps_the_locks_keeps_nobody_from_being_served_or_stopped(crew: Any, alice: Pair) -> None:
+    with crew(2, stop_seconds=1) as served, locks_held(served.process):
+        with served.client(alice) as client:
+            os.kill(pid_of(client), signal.SIGKILL)
+        until(lambda: len(served.events("worker-started")) == 3, 20)
+        with served.client(alice) as client:
+            assert pid_of(client) in served.pids.values()
+        served.process.terminate()
+        assert served.process.wait(10) == 0
+    assert served.events("stopped")
+    assert not any(map(is_running, served.pids.values()))
+
+
+def test_a_worker_that_is_stopped_does_not_keep_the_server_from_its_end(crew: Any) -> None:
+    with crew(2, stop_seconds=0.5) as served:
+        os.kill(served.pids[1], signal.SIGSTOP)
+        served.process.terminate()
+        assert served.process.wait(15) == 0
     assert not any(map(is_running, served.pids.values()))
 
 

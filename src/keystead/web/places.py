@@ -34,6 +34,10 @@ _ANYBODY = 0
 class SharedTally:
     """The tally of ``worker`` (counted from 0) among all; a `tls.capacity.Tally`.
 
+    Where another holds the lock and lets nobody have it, it counts without: each worker alone writes its own
+    counts, so that at worst as many places too many are taken as there are workers. Nothing is pleaded for
+    then, for pleas are written by several.
+
     ``wakes`` has each worker's event counter (eventfd): writing to it makes that worker look for pleas.
     """
 
@@ -85,7 +89,9 @@ class SharedTally:
             self._own[cell] -= 1
 
     def plead(self, key: str | None) -> bool:
-        """Have another worker close a half-open one (of ``key``); False where none has any."""
+        """Have another worker close a half-open one (of ``key``); False where none has, or may be asked."""
+        if not self._memory.counting.is_held:
+            return False
         plea = _ANYBODY if key is None else self._bucket(key) + 1
 
         def available(worker: int) -> int:

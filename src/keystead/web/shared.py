@@ -33,6 +33,12 @@ _REPEATED_SECONDS = 30.0
 _COUNTING, _WRITING = range(2)
 """The octets of the memory that are locked; each stands for one kind of step."""
 
+PATIENCE_SECONDS = 1.0
+"""For a lock that another process holds: a step takes microseconds."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.000_05, 0.002
+"""Between two tries, seconds."""
+
 
 class Memory:
     """The memory: ``workers`` rows of cells. The first process makes it, the others map what they inherit."""
@@ -93,31 +99,59 @@ def _milliseconds(entry: memoryview) -> int:
 
 
 class Lock:
-    """Held by one process at a time, and within it by one thread, which may take it again."""
+    """Held by one process at a time, and within it by one thread, which may take it again.
+
+    Nobody waits for ever: a holder may be stopped (SIGSTOP), or hostile. Whoever has waited
+    `PATIENCE_SECONDS` in vain goes on without (``is_held`` says so), and waits no more until it is to be had
+    again.
+    """
 
     def __init__(self, descriptor: int, region: int) -> None:
         self._descriptor = descriptor
         self._region = region
         self._within = RLock()
         self._depth = 0
+        self._is_stuck = False
+        self.is_held = False
 
     def __enter__(self) -> None:
         self._within.acquire()
         self._depth += 1
         if self._depth == 1:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, self._region)
+            self.is_held = self._try() or (not self._is_stuck and self._wait())
+            self._is_stuck = not self.is_held
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._depth -= 1
-        if not self._depth:
+        if not self._depth and self.is_held:
+            self.is_held = False
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, self._region)
         self._within.release()
 
+    def _try(self) -> bool:
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self._region)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _wait(self) -> bool:
+        end, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE
+        while time.monotonic() < end:
+            time.sleep(pause)
+            if self._try():
+                return True
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return False
+
 
 class SharedStream:
-    """A descriptor that several processes write lines to: one at a time, each line whole."""
+    """A descriptor that several processes write lines to: one at a time, each line whole.
+
+    Where one of them is stopped in mid-line, the others write all the same: a long line may then be torn.
+    """
 
     def __init__(self, descriptor: int, lock: Lock) -> None:
         self._descriptor = descriptor

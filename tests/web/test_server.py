@@ -64,6 +64,17 @@ def test_each_request_is_a_line_of_the_log(serve: Any, alice: Pair) -> None:
     assert "\x1b" not in served.log.getvalue()
 
 
+def test_a_line_says_which_method_was_meant_where_another_carried_it(serve: Any, alice: Pair) -> None:
+    heads = (b"", b"X-HTTP-Method-Override: DELETE\r\n")
+    with serve(whoami) as served, served.client(alice) as client:
+        for head in heads:
+            client.send(b"POST /tus/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n" + head + b"\r\n")
+            read_answer(client)
+        until(lambda: len(served.log.events("request")) == 2)
+        lines = served.log.events("request")
+    assert [(line["method"], line["override"]) for line in lines] == [("POST", None), ("POST", "DELETE")]
+
+
 def test_a_refused_handshake_is_a_line_too(serve: Any, prod: Environment) -> None:
     with serve(whoami) as served:
         assert alert_of(served.port, prod.leaf("alice").context) == "TLSV1_ALERT_UNKNOWN_CA"

@@ -104,6 +104,7 @@ class Exchange:
             bytes_out=self._bytes_out,
             ms=round((time.monotonic() - self._begun) * 1000, 1),
             code=self._code,
+            override=_override(self._scope),
         )
 
 
@@ -112,6 +113,12 @@ _STARTS: dict[str, Callable[[Message], int]] = {
     "websocket.http.response.start": lambda message: int(message["status"]),
     "websocket.accept": lambda message: 101,
 }
+
+
+def _override(scope: Scope) -> str | None:
+    """The method that is meant where another carries it; whether it is heeded is the application's."""
+    named = next((value for name, value in scope["headers"] if name == b"x-http-method-override"), None)
+    return named.decode("latin-1") if named is not None else None
 
 
 def _size(message: Message) -> int:

@@ -37,6 +37,8 @@ class RequestLine:
     ms: float
     code: str | None = None
     """The problem's, where the server itself refused."""
+    override: str | None = None
+    """The method that the client named in X-HTTP-Method-Override."""
 
 
 _REQUEST_FIELDS = tuple(field.name for field in fields(RequestLine))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keystead.ca.authority.model import Repeated, Signed
-from keystead.ca.handout import Counter, ForkedClerk, Parcel, check_place
+from keystead.ca.handout import ForkedClerk, LocalClerk, Parcel, check_place
 from keystead.errors import AlreadyThere, NotThere
 from keystead.machine.forks import forked
 from keystead.pki.certificates import load_certificates, to_pem
@@ -19,7 +19,7 @@ from tests.pki.makers import SERVER, Ca, csr_pem, key
 
 
 def hand_out(office: Office, places: Mapping[str, Path], *answers: Signed | Repeated) -> None:
-    Counter(office.charter(), places).hand_out(list(map(Parcel.of, answers)))
+    LocalClerk(office.charter(), places).hand_out(list(map(Parcel.of, answers)))
 
 
 def moved(answer: Signed, source: str) -> Signed:
@@ -117,8 +117,8 @@ def test_a_file_that_only_its_owner_can_read_is_not_overwritten(
 @pytest.mark.slow
 def test_a_clerk_in_another_process_writes_the_same_files(office: Office, out: Path) -> None:
     answer = office.signed(csr_pem("alice"))
-    with forked(Counter(office.charter(), {"0.csr": out})) as (counter,):
-        clerk = ForkedClerk(counter)
+    with forked(LocalClerk(office.charter(), {"0.csr": out})) as (writer,):
+        clerk = ForkedClerk(writer)
         clerk.deliver([Parcel.of(answer)])
         clerk.settle()
     assert {path.name for path in out.iterdir()} == {"alice.crt", "ca.crt", "crl.pem", "alice.pem"}
@@ -127,8 +127,8 @@ def test_a_clerk_in_another_process_writes_the_same_files(office: Office, out: P
 @pytest.mark.slow
 def test_what_goes_wrong_in_another_process_is_told_before_the_end(office: Office, tmp_path: Path) -> None:
     answer = office.signed(csr_pem("alice"))
-    with forked(Counter(office.charter(), {"0.csr": tmp_path / "missing"})) as (counter,):
-        clerk = ForkedClerk(counter)
+    with forked(LocalClerk(office.charter(), {"0.csr": tmp_path / "missing"})) as (writer,):
+        clerk = ForkedClerk(writer)
         clerk.deliver([Parcel.of(answer)])
         with pytest.raises(NotThere, match="missing"):
             clerk.settle()

@@ -76,7 +76,7 @@ class Parcel(NamedTuple):
 
 
 class Clerk(Protocol):
-    """Whoever hands out: the counter here, or one in another process."""
+    """Whoever hands out: one in this process, or in another."""
 
     def hand_out(self, parcels: Sequence[Parcel]) -> list[HandedOut]:
         """Write the files of ``parcels``; what was written stands at their places. Durable after `settle`."""
@@ -92,29 +92,29 @@ class Clerk(Protocol):
 
 
 class ForkedClerk:
-    """A counter in another process, which writes one group's files while the next is signed."""
+    """A clerk in another process, who writes one group's files while the next is signed."""
 
-    def __init__(self, counter: Fork) -> None:
-        self._counter = counter
+    def __init__(self, clerk: Fork) -> None:
+        self._clerk = clerk
         self._delivering: Promise[None] = lambda: None
 
     def hand_out(self, parcels: Sequence[Parcel]) -> list[HandedOut]:
         """See `Clerk.hand_out`."""
-        handed: list[HandedOut] = self._counter.ask("hand_out", parcels)()
+        handed: list[HandedOut] = self._clerk.ask("hand_out", parcels)()
         return handed
 
     def deliver(self, parcels: Sequence[Parcel]) -> None:
         """See `Clerk.deliver`; waits for the group before."""
         self._delivering()
-        self._delivering = self._counter.ask("deliver", parcels)
+        self._delivering = self._clerk.ask("deliver", parcels)
 
     def settle(self) -> None:
         """See `Clerk.settle`."""
         self._delivering()
-        self._counter.ask("settle")()
+        self._clerk.ask("settle")()
 
 
-class Counter:
+class LocalClerk:
     """Hands out the files of one run; remembers whose NAME stands where, so that two never share a file."""
 
     def __init__(self, charter: Charter, folders: Mapping[str, Path]) -> None:

@@ -21,7 +21,7 @@ from keystead.ca.authority.bench import LocalBench
 from keystead.ca.authority.model import Authority, Charter, Rejected
 from keystead.ca.configuration import Configuration
 from keystead.ca.founding import found
-from keystead.ca.handout import Counter, Parcel
+from keystead.ca.handout import LocalClerk, Parcel
 from keystead.ca.home import Home, open_authority, open_issuer, read_charter
 from keystead.ca.inventory import reads
 from keystead.ca.layout import ANCHOR, LISTS
@@ -177,9 +177,9 @@ def _answer(authority: Authority, folder: Folder, files: Files, role: Role, now:
         raise _started_over(outcome.error, folder)
     outbox = charter.folder / "handed-out"
     make_private_folder(outbox)
-    counter = Counter(charter, {outcome.source: outbox})
-    (handed,) = counter.hand_out([Parcel.of(outcome)])
-    counter.settle()
+    clerk = LocalClerk(charter, {outcome.source: outbox})
+    (handed,) = clerk.hand_out([Parcel.of(outcome)])
+    clerk.settle()
     install(folder, Wish(Path(handed.bundle)), now)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import Counter as Tally
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Report:
         self._total = total
         self._answered: list[tuple[Signed | Repeated, HandedOut]] = []
         self._rejected: list[Rejected] = []
-        self._tally: Tally[str] = Tally()
+        self._tally: Counter[str] = Counter()
 
     def tell(self, groups: Iterable[Sequence[Outcome]]) -> int:
         """Consume ``groups``; the exit code: 1 where one was rejected."""

@@ -20,7 +20,7 @@ from keystead.ca.authority.model import Arrival, Authority, Charter, Outcome, Re
 from keystead.ca.authority.publish import is_cut_short, publish
 from keystead.ca.authority.submit import asked_profile, examine
 from keystead.ca.founding import UNSEALED_ENVIRONMENT
-from keystead.ca.handout import Clerk, Counter, ForkedClerk, check_place
+from keystead.ca.handout import Clerk, ForkedClerk, LocalClerk, check_place
 from keystead.ca.home import Home, open_authority, open_issuer, read_charter
 from keystead.cli import options
 from keystead.cli.ca.group import Place, actor, headline, placed, secrets_from
@@ -104,7 +104,7 @@ def sign(
         check_place(charter, folder)
     arrivals = inbox.read(paths, wishes)
     staff = _forked_staff if len(paths) >= MANY else _staff
-    with staff(place, charter, secrets_from(passphrase_file), Counter(charter, folders)) as (
+    with staff(place, charter, secrets_from(passphrase_file), LocalClerk(charter, folders)) as (
         authority,
         bench,
         issuer,
@@ -126,23 +126,23 @@ Staff = tuple[Authority, Bench, Callable[[], Issuer], Clerk]
 
 
 @contextmanager
-def _staff(place: Place, charter: Charter, secrets: Secrets, counter: Counter) -> Iterator[Staff]:
+def _staff(place: Place, charter: Charter, secrets: Secrets, clerk: LocalClerk) -> Iterator[Staff]:
     """All in this process."""
     issuer = cache(lambda: open_issuer(charter, secrets))
     with open_authority(Home(place.home), charter, actor=actor()) as authority:
-        yield authority, LocalBench(charter.configuration.granted, issuer), issuer, counter
+        yield authority, LocalBench(charter.configuration.granted, issuer), issuer, clerk
 
 
 @contextmanager
-def _forked_staff(place: Place, charter: Charter, secrets: Secrets, counter: Counter) -> Iterator[Staff]:
+def _forked_staff(place: Place, charter: Charter, secrets: Secrets, clerk: LocalClerk) -> Iterator[Staff]:
     """Each in processes of their own: forked before a database opens, and the clerk before the key does."""
     workers = os.cpu_count() or 1
     with ExitStack() as stack:
-        (clerk,) = stack.enter_context(forked(counter))
+        (writer,) = stack.enter_context(forked(clerk))
         issuer = open_issuer(charter, secrets)
         bench = stack.enter_context(forked_bench(charter.configuration.granted, issuer, workers))
         authority = stack.enter_context(open_authority(Home(place.home), charter, actor=actor()))
-        yield authority, bench, lambda: issuer, ForkedClerk(clerk)
+        yield authority, bench, lambda: issuer, ForkedClerk(writer)
 
 
 def _telling_the_world(

@@ -72,7 +72,7 @@ _OKP: Final[Mapping[str, Callable[[bytes], PrivateKeyTypes]]] = {
     "Ed448": ed448.Ed448PrivateKey.from_private_bytes,
 }
 
-Finding = Fingerprint | None
+_Finding = Fingerprint | None
 """The public half of a private key that was found; None where that is not known, as of an encrypted one."""
 
 
@@ -89,7 +89,7 @@ def leaked_keys(data: bytes) -> frozenset[Fingerprint]:
     return frozenset(finding for finding in _findings(data) if finding is not None)
 
 
-def _findings(data: bytes) -> Iterator[Finding]:
+def _findings(data: bytes) -> Iterator[_Finding]:
     text = as_text(data)
     if _PEM_CSR_ALONE.fullmatch(text):
         return  # as nearly every file is
@@ -101,13 +101,13 @@ def _findings(data: bytes) -> Iterator[Finding]:
         yield from _in_jwk(start)
 
 
-def _in_pem(text: bytes) -> Iterator[Finding]:
+def _in_pem(text: bytes) -> Iterator[_Finding]:
     for header in _PEM_HEADER.finditer(text):
         footer = _PEM_FOOTER.search(text, header.end(), header.end() + _LONGEST_BLOCK)
         yield _fingerprint(_load_block, text[header.start() : footer.end() if footer else header.end()])
 
 
-def _in_der(octets: bytes) -> Iterator[Finding]:
+def _in_der(octets: bytes) -> Iterator[_Finding]:
     for match in _DER_KEY.finditer(octets):
         try:
             key = load_der_private_key(_element(octets, match.start()), password=None)
@@ -131,7 +131,7 @@ def _element(octets: bytes, start: int) -> bytes:
     return octets[start : start + 2 + width + length]
 
 
-def _in_base64(text: bytes) -> Iterator[Finding]:
+def _in_base64(text: bytes) -> Iterator[_Finding]:
     for match in islice(_BASE64_OF_A_SEQUENCE.finditer(text), _CANDIDATES):
         digits = _BETWEEN_BASE64.sub(b"", match[1]).translate(_URLSAFE)
         yield from _in_der(base64.b64decode(digits[: len(digits) // 4 * 4] + _padded(digits)))
@@ -142,7 +142,7 @@ def _padded(digits: bytes) -> bytes:
     return digits[-over:].ljust(4, b"=") if over > 1 else b""
 
 
-def _in_jwk(text: bytes) -> Iterator[Finding]:
+def _in_jwk(text: bytes) -> Iterator[_Finding]:
     for match in _JWK.finditer(text):
         try:
             members = json.loads(match[0])
@@ -152,7 +152,7 @@ def _in_jwk(text: bytes) -> Iterator[Finding]:
             yield _fingerprint(_load_jwk, members)
 
 
-def _fingerprint(load: Callable[[Any], PrivateKeyTypes], source: Any) -> Finding:
+def _fingerprint(load: Callable[[Any], PrivateKeyTypes], source: Any) -> _Finding:
     try:
         return Fingerprint.of_key(load(source).public_key())
     except _UNREADABLE:

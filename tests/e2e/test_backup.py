@@ -126,6 +126,21 @@ def test_a_lost_machine_comes_back_and_the_whole_workflow_goes_on(
             assert "revoked" in machine.refused("upload", "file", "--to", server.url, "--dir", name).text
 
 
+def test_a_list_that_tells_no_more_than_the_backup_is_remarked_on(
+    machine: Machine, elsewhere: Machine, certified: Callable[..., None], dev_ca: None, identity: str
+) -> None:
+    certified("bob")
+    machine.ok("ca", "backup", "--recipient", "recipient", "--out", "a.backup")
+    carry(".keystead/dev/crl.pem", machine, elsewhere, "old.pem")
+    machine.ok("ca", "revoke", "bob", "--reason", "superseded")
+    for path in ("a.backup", "identity", ".keystead/dev/crl.pem"):
+        carry(path, machine, elsewhere)
+    command = ("ca", "restore", "a.backup", "--identity", "identity", "--crl")
+
+    assert "old.pem is no newer than the backup" in elsewhere.ok(*command, "old.pem").text
+    assert "no newer" not in elsewhere.ok(*command, "crl.pem", "--home", "another").text
+
+
 def test_a_sealed_ca_with_passphrases_from_its_backup_to_its_return(
     machine: Machine, elsewhere: Machine
 ) -> None:

@@ -42,12 +42,14 @@ class Restored:
     """An environment that is back.
 
     ``keys`` are the CAs that signed a test, ``lists`` the fresh ones, ``barred`` how many keys are barred.
+    ``told_more`` says whether the published lists were newer than those in the backup.
     """
 
     manifest: Manifest
     charter: Charter
     keys: tuple[str, ...]
     merged: Merged
+    told_more: bool
     lists: tuple[PublishedCrl, ...]
     barred: int
 
@@ -96,6 +98,7 @@ def restore(
         charter=read_charter(home, manifest.environment),
         keys=stems_of(contents),
         merged=merged,
+        told_more=any(crl not in archived for crl in given),
         lists=fresh,
         barred=barred,
     )

@@ -112,6 +112,12 @@ def _tell(restored: Restored, home: Path, published: Published | None) -> None:
     )
     if published is None:
         warn("whoever was revoked after the backup is let in again where the fresh list arrives: revoke anew")
+    elif not restored.told_more:
+        warn(
+            f"{published.name} is no newer than the backup. Where somebody was revoked since, a server has a"
+            " newer list, and the fresh one would let them in again: look there before you carry it"
+        )
+        note("  keystead show certs/crl.pem   (a higher number there: move this away, and use that list)")
     if merged.carried:
         few, more = merged.carried[:_FEW], len(merged.carried) - _FEW
         warn(

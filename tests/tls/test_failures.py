@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import socket
 import ssl
 import threading
@@ -168,6 +169,19 @@ def test_a_wrong_name_is_told_beside_the_right_ones(own: ClientCredentials, serv
     assert error.why == "'db.example.org' was wanted, and the certificate has: localhost"
     assert "--to https://localhost:8443" in error.mend
     assert "--san db.example.org" in error.mend
+
+
+@pytest.mark.parametrize("code", [10, 62])
+def test_what_a_stranger_calls_itself_is_quoted_in_what_is_to_be_typed(
+    own: ClientCredentials, dev: Environment, code: int
+) -> None:
+    name = "web; reboot"
+    theirs = dev.leaf(
+        name, "server", uri="spiffe://elsewhere.example", lifetime=timedelta(seconds=-1)
+    ).certificate
+    error = explain(unverified(code), Attempt("db.example.org", 8443, own, now()), seen(theirs))
+    typed = error.mend.partition("keystead csr ")[2]
+    assert shlex.split(typed.partition(" --")[0]) == [name]
 
 
 def test_an_error_that_a_library_wrapped_is_found_and_a_foreign_one_let_through(

@@ -30,7 +30,7 @@ _MAX_LINE = 256
 _FOREIGN = "No matching keys found"
 
 
-class Source(Protocol):
+class Readable(Protocol):
     """What is sealed is read from it."""
 
     def read(self, size: int, /) -> bytes:
@@ -75,7 +75,7 @@ class _Watched:
             raise
 
 
-def seal(source: Source, sink: Sink, to: Recipients | Passphrase) -> None:
+def seal(source: Readable, sink: Sink, to: Recipients | Passphrase) -> None:
     """Read ``source`` to its end, and write it sealed into ``sink``.
 
     Raises `Unavailable` where there is no memory for a passphrase, and what the two ends raise.

@@ -21,6 +21,9 @@ BACKED_UP = "ca.backup"
 RESTORED = "ca.restore"
 """The ``what`` of the entry that an import leaves."""
 
+REHEARSED = "ca.rehearse"
+"""The ``what`` of the two entries that practising a restore leaves: it opens the CA's keys."""
+
 KEYS_REBUILT = "keys.rebuild"
 """The ``what`` of the entries, in every environment's log, that making ``keys.db`` anew leaves."""
 

@@ -131,7 +131,9 @@ def _keys(taken: Taken, charter: Charter) -> str:
 
 
 def _verify(place: Place, source: Source, passphrase_file: Path | None) -> None:
-    restored = rehearse(source, secrets_from(passphrase_file), actor=actor(), announce=archives.announce)
+    restored = rehearse(
+        Home(place.home), source, secrets_from(passphrase_file), actor=actor(), announce=archives.announce
+    )
     done(f"{source.path} can be restored: it was, into a folder that is gone again")
     fields(archives.proofs(restored))
     if "root" not in restored.keys:

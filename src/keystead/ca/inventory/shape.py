@@ -94,8 +94,8 @@ def _index(tx: Connection, table: str, name: str, how: str, *, partial: int) -> 
 def _pragma(
     tx: Connection, columns: str, pragma: str, argument: str, condition: str = "true"
 ) -> list[tuple[Any, ...]]:
-    # All of it is written in this module; what comes from the database is a parameter.
-    statement = f"SELECT {columns} FROM pragma_{pragma}(:argument) WHERE {condition}"  # noqa: S608
+    # What comes from the database is a parameter.
+    statement = f"SELECT {columns} FROM pragma_{pragma}(:argument) WHERE {condition}"  # noqa: S608 - all of it is written in this module
     return [tuple(row) for row in tx.execute(text(statement), {"argument": argument})]
 
 

@@ -8,11 +8,12 @@ import pytest
 from keystead.ca.authority.publish import is_behind
 from keystead.ca.authority.revoke import find
 from keystead.ca.claims import create_claims, open_claims
-from keystead.ca.home import Home, open_books, read_charter
+from keystead.ca.home import Home, open_books, open_both, open_issuer, read_charter
 from keystead.errors import BadInput, Distrusted, KeysteadError, NotThere, Unavailable, WrongUsage
 from keystead.pki.fingerprints import Fingerprint
+from keystead.pki.keys import private_pem
 from tests.ca.office import DEV, STAGING, Office
-from tests.pki.makers import csr_pem
+from tests.pki.makers import csr_pem, key
 
 
 def test_the_environments_of_a_home_are_listed_by_name(office: Office, tmp_path: Path) -> None:
@@ -38,6 +39,20 @@ def test_a_copy_of_an_environment_under_another_name_is_not_used(office: Office)
     with pytest.raises(KeysteadError, match="prod") as refused:
         read_charter(office.home, "prod")
     assert "dev" in f"{refused.value}"
+
+
+@pytest.mark.parametrize("stem", ["issuing", "root"])
+def test_a_key_that_is_not_its_certificate_s_signs_nothing(office: Office, stem: str) -> None:
+    (office.home.folder(DEV) / f"{stem}.key").write_bytes(private_pem(key("somebody else")))
+    with pytest.raises(BadInput, match=rf"{stem}\.key does not belong to .*{stem}\.crt") as refused:
+        open_both(office.charter(), office.secrets)
+    assert refused.value.code == "key-mismatch"
+
+
+def test_the_issuing_key_is_proved_where_it_is_opened_alone(office: Office) -> None:
+    (office.home.folder(DEV) / "issuing.key").write_bytes(private_pem(key("somebody else")))
+    with pytest.raises(BadInput, match="does not belong to"):
+        open_issuer(office.charter(), office.secrets)
 
 
 def test_a_trust_domain_that_was_changed_by_hand_is_not_used(office: Office) -> None:

@@ -31,8 +31,15 @@ from keystead.machine.clock import Clock, system_clock
 from keystead.machine.files import check_unwritable, read_bounded
 from keystead.machine.oserrors import told
 from keystead.machine.secrets import Secrets
-from keystead.pki.certificates import MAX_CERTIFICATE_OCTETS, load_certificate, trust_domain_of_ca
+from keystead.pki.certificates import (
+    MAX_CERTIFICATE_OCTETS,
+    has_key,
+    load_certificate,
+    trust_domain_of_ca,
+)
+from keystead.pki.fingerprints import Fingerprint
 from keystead.pki.issuance import Issuer
+from keystead.pki.keys import PrivateKey
 from keystead.pki.names import check_environment
 
 ROOT = "root"
@@ -133,18 +140,39 @@ def open_authority(
 
 
 def open_issuer(charter: Charter, secrets: Secrets) -> Issuer:
-    """The issuing CA with its key; asks ``secrets`` where the key is sealed."""
+    """The issuing CA with its key; asks ``secrets`` where the key is sealed.
+
+    Raises `BadInput` (``key-mismatch``) where the key is not its certificate's: nobody could verify what it
+    signs.
+    """
     key = open_key(charter.folder, ISSUING, secrets)
+    check_fits(charter.folder, ISSUING, charter.issuing, key)
     return Issuer(charter.issuing, key, charter.authorship)
 
 
 def open_both(charter: Charter, secrets: Secrets) -> tuple[Issuer, Issuer]:
-    """The issuing CA and the root with their keys, for one passphrase."""
+    """The issuing CA and the root with their keys, for one passphrase. Raises as `open_issuer` does."""
     issuing, root = open_keys(charter.folder, (ISSUING, ROOT), secrets)
+    check_fits(charter.folder, ISSUING, charter.issuing, issuing)
+    check_fits(charter.folder, ROOT, charter.root, root)
     return (
         Issuer(charter.issuing, issuing, charter.authorship),
         Issuer(charter.root, root, charter.authorship),
     )
+
+
+def check_fits(folder: Path, stem: str, certificate: x509.Certificate, key: PrivateKey) -> None:
+    """Raise `BadInput`, naming both files in ``folder``, unless ``key`` is that of ``certificate``."""
+    public_key = key.public_key()
+    if not has_key(certificate, public_key):
+        raise BadInput(
+            f"the key {folder / stem}.key does not belong to {folder / stem}.crt",
+            why=f"the key has the fingerprint {Fingerprint.of_key(public_key)}, and the certificate binds"
+            f" {Fingerprint.of_key(certificate.public_key())}",
+            mend=f"put both back from one backup: keystead ca restore BACKUP --only {stem}.key"
+            f" --only {stem}.crt",
+            code="key-mismatch",
+        )
 
 
 def _certificate(path: Path) -> x509.Certificate:

@@ -19,8 +19,9 @@ from keystead.ca.procedures.manifest import File
 from keystead.ca.procedures.mending import FILES, PutBack, put_back
 from keystead.ca.procedures.packing import Stream, Unpacker, pack
 from keystead.custody.envelope import open_sealed, seal
-from keystead.errors import NotThere, Refused
+from keystead.errors import BadInput, NotThere, Refused
 from keystead.pki.fingerprints import Fingerprint
+from keystead.pki.keys import private_pem
 from tests.ca.office import DEV, STAGING, Office, configuration
 from tests.ca.procedures.keeping import IDENTITY, RECIPIENTS, Keeper
 from tests.pki.makers import csr_pem, key
@@ -190,6 +191,19 @@ def test_nothing_comes_where_no_environment_is(keeper: Keeper, tmp_path: Path) -
     with pytest.raises(NotThere, match="no environment 'dev'"):
         mend(keeper, "issuing.key", office=Office(tmp_path))
     assert list(tmp_path.glob("home/*")) == []
+
+
+@pytest.mark.parametrize("stem", ["issuing", "root"])
+def test_a_key_that_does_not_fit_the_certificate_is_not_put_in_place(keeper: Keeper, stem: str) -> None:
+    path = keeper.office.home.folder(DEV) / f"{stem}.key"
+    own = path.read_bytes()
+    path.write_bytes(private_pem(key("somebody else")))
+    keeper.take()
+    path.write_bytes(own)
+    with pytest.raises(BadInput, match=rf"{stem}\.key does not belong to .*{stem}\.crt"):
+        mend(keeper, f"{stem}.key")
+    assert path.read_bytes() == own
+    assert imports(keeper) == []
 
 
 def test_an_archive_without_the_file_says_so(keeper: Keeper) -> None:

@@ -16,7 +16,7 @@ from cryptography import x509
 from keystead.ca.audit.entry import BACKED_UP, RESTORED, Entry
 from keystead.ca.audit.log import append, recorded_at, tells_of
 from keystead.ca.founding import check_sealing
-from keystead.ca.home import Home, read_charter
+from keystead.ca.home import ISSUING, ROOT, Home, check_fits, read_charter
 from keystead.ca.inventory.store import open_inventory
 from keystead.ca.layout import (
     ANCHOR,
@@ -39,6 +39,7 @@ from keystead.machine.files import PRIVATE, PUBLIC, move_file, read_bounded, wri
 from keystead.machine.oserrors import told
 from keystead.pki.certificates import load_certificate, was_issued_by
 from keystead.pki.fingerprints import Fingerprint
+from keystead.pki.keys import load_private_pem
 
 FILES: Final = (
     CONFIGURATION,
@@ -91,6 +92,10 @@ def put_back(
             raise _other_ca(source, folder, contents.manifest)
     _check_made_here(folder, source, contents.manifest)
     wanted = list(names)
+    for stem, certificate in ((ROOT, archived.root), (ISSUING, archived.issuing)):
+        if f"{stem}.key" in wanted:
+            standing = () if f"{stem}.crt" in wanted else _certificates(folder, f"{stem}.crt")
+            _check_key(folder, stem, next(iter(standing), certificate), contents)
 
     def note(result: str) -> None:
         with open_inventory(folder / INVENTORY) as inventory, inventory.writing() as tx:
@@ -171,6 +176,13 @@ def _certificates(folder: Path, *names: str) -> list[x509.Certificate]:
         with suppress(KeysteadError):
             found.append(load_certificate(read_bounded(folder / name, LIMITS[name]), name))
     return found
+
+
+def _check_key(folder: Path, stem: str, certificate: x509.Certificate, contents: Contents) -> None:
+    """That of the archive fits its certificate there; a sealed one shows that when it is opened."""
+    pem = contents.files.get(f"{stem}.key")
+    if pem is not None:
+        check_fits(folder, stem, certificate, load_private_pem(pem, f"{stem}.key"))
 
 
 def _place(folder: Path, wanted: str, contents: Contents, source: Source) -> PutBack:

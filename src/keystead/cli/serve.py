@@ -7,10 +7,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 from cryptography import x509
@@ -31,6 +31,7 @@ from keystead.subscriber.fileserver.material import ServerMaterial
 from keystead.subscriber.fileserver.service import Service
 from keystead.subscriber.folder import Material, read_crls
 from keystead.subscriber.layout import Folder
+from keystead.tls.crlurl import POLL, CrlUrl, Remote, is_url
 from keystead.web.limits import Limits
 from keystead.web.listeners import Address, parse_listen
 from keystead.web.server import DEFAULT_LISTEN
@@ -43,6 +44,19 @@ _UPLOADS = UploadLimits()
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _COUNT = click.IntRange(min=1)
 _MOST_WORKERS = 64
+
+
+class ListPlace(click.ParamType[Path | CrlUrl]):
+    """A file, or an http or https URL."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | CrlUrl:
+        """Which of both a text names; `WrongUsage` for a URL that cannot be used."""
+        if is_url(value):
+            return CrlUrl.parse(value)
+        click.Path(dir_okay=False, readable=False).convert(value, param, ctx)
+        return Path(value)
 
 
 @click.command("serve")
@@ -71,8 +85,16 @@ _MOST_WORKERS = 64
 )
 @click.option(
     "--crl",
-    type=click.Path(dir_okay=False, readable=False, path_type=Path),
-    help="The revocation lists.  [default: crl.pem, in the folder]",
+    type=ListPlace(),
+    metavar="FILE|URL",
+    help="The revocation lists; from a URL into crl.pem.  [default: crl.pem, in the folder]",
+)
+@click.option(
+    "--crl-poll",
+    type=click.FloatRange(min=1),
+    default=POLL.total_seconds(),
+    show_default=True,
+    help="Seconds between two questions to the URL of --crl.",
 )
 @click.option(
     "--log",
@@ -136,7 +158,8 @@ def serve(
     listen: tuple[str, ...],
     workers: int,
     uploads: Path | None,
-    crl: Path | None,
+    crl: Path | CrlUrl | None,
+    crl_poll: float,
     log: Path | None,
     min_tls: str,
     max_file: int,
@@ -161,12 +184,16 @@ def serve(
     service = Service(
         folder=folder,
         name=name,
-        crl=crl,
+        crl=crl if isinstance(crl, Path) else None,
         uploads=uploads or folder / "uploads",
         upload_limits=UploadLimits(max_file, quota, keep_free, parse_lifetime(upload_expiry)),
         application=application,
         tls_1_2=min_tls == "1.2",
+        remote=Remote(crl, timedelta(seconds=crl_poll)) if isinstance(crl, CrlUrl) else None,
     )
+    for problem in service.bring_lists():
+        reason = ": ".join(part for part in (problem.what, problem.why) if part)
+        warn(f"{reason}; the lists in the folder stay in force")
     found = service.material()
     limits = Limits(
         head=max_head,
@@ -211,6 +238,10 @@ def _due(moment: datetime, now: datetime) -> str:
     return f"due in {in_words(moment - now)}" if moment > now else f"OVERDUE for {in_words(now - moment)}"
 
 
+def _origin(remote: Remote | None) -> str:
+    return "" if remote is None else f"; every {remote.poll.total_seconds():g} s from {remote.url.text}"
+
+
 def _warn_of_end(material: Material) -> None:
     now = system_clock()
     if material.certificate.not_valid_after_utc <= now:
@@ -243,10 +274,7 @@ def _tell(found: ServerMaterial, hosts: Sequence[str], what: str, addresses: Seq
             ("addresses", ", ".join(map(str, addresses))),
             ("certificate", f"{material.certificate_path}, {_left(material.certificate, system_clock())}"),
             ("covers", str(host_names(material.certificate))),
-            (
-                "revocation",
-                f"{found.source.crl}, {_due(due, system_clock())}",
-            ),
+            ("revocation", f"{found.source.crl}, {_due(due, system_clock())}{_origin(found.source.remote)}"),
         ]
     )
     here = "" if material.certificate_path.parent == options.DEFAULT_DIRECTORY else " --dir DIR"

@@ -128,7 +128,7 @@ def load_crls(data: bytes, source: str) -> tuple[x509.CertificateRevocationList,
 def load_signed_lists(data: bytes, source: str, pause: Pause = no_pause) -> tuple[SignedList, ...]:
     """The same with their octets, for those who go on to check signatures; ``pause`` as it is there."""
     try:
-        found = [SignedList.parse(der, pause) for der in find_lists(data, pause)]
+        found = [SignedList.parse(der, pause) for der in find_lists(data, pause, most=MAX_CRLS)]
         for crl in (signed.crl for signed in found):
             crl_number(crl)
             issuer_key(crl)
@@ -141,7 +141,7 @@ def load_signed_lists(data: bytes, source: str, pause: Pause = no_pause) -> tupl
     if not found:
         raise _unreadable(source, "it holds no -----BEGIN X509 CRL----- block")
     if len(found) > MAX_CRLS:
-        raise _unreadable(source, f"it holds {len(found)} lists; at most {MAX_CRLS} are read")
+        raise _unreadable(source, f"it holds more than the {MAX_CRLS} lists that are read")
     return tuple(found)
 
 

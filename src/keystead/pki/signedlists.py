@@ -9,6 +9,7 @@ came, and ``pause`` is called between steps of about a millisecond. Not here: wh
 from __future__ import annotations
 
 import hashlib
+import sys
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -131,17 +132,18 @@ _HASHED = (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)
 """Kinds of keys that sign a digest of what they sign."""
 
 
-def find_lists(data: bytes, pause: Pause = no_pause) -> list[bytes]:
+def find_lists(data: bytes, pause: Pause = no_pause, *, most: int = sys.maxsize) -> list[bytes]:
     """The DER of each list in ``data``, which is PEM (one or more) or one list in DER.
 
-    Raises `ValueError` where a block of PEM is damaged, and gives none where none is whole.
+    Looks no further than one beyond ``most``: a few octets each, there could be a million of them. Raises
+    `ValueError` where a block of PEM is damaged, and gives none where none is whole.
     """
     data = without_mark(data)
     if b"-----BEGIN" not in data:
         return [data]
-    found = []
+    found: list[bytes] = []
     start = data.find(_BEGIN)
-    while start >= 0:
+    while start >= 0 and len(found) <= most:
         start += len(_BEGIN)
         end = data.find(b"-", start)
         if data.startswith(_END, end):

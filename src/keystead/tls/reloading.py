@@ -21,6 +21,7 @@ from keystead.pki.origins import issuer_names
 from keystead.tls.contexts import InForce, ServerCredentials
 from keystead.tls.crlfile import CrlFile
 from keystead.tls.crls import NO_CRLS, CrlSet, advance_signed, uncovered
+from keystead.tls.crlurl import Remote
 
 POLL_SECONDS = 0.25
 """Twice this, a look and a second one where the first failed, and the time to load stay under a second."""
@@ -39,12 +40,13 @@ class CredentialSource:
     ``load`` reads and checks the folder and gives a `ServerCredentials`, or raises a `KeysteadError`; it is
     called at the start, and on a thread whenever one of ``files`` has changed. ``crl`` is the file of the
     revocation lists (PEM, one of each CA), which the door reads and watches by itself; the highest numbers
-    seen are remembered beside it.
+    seen are remembered beside it. ``remote`` is a URL from which newer lists are brought into that file.
     """
 
     load: Callable[[], ServerCredentials]
     files: tuple[Path, ...]
     crl: Path
+    remote: Remote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,11 @@ def again(source: CredentialSource, current: InForce, now: datetime) -> Reloaded
     try:
         taken = advance_signed(
             crls,
-            file.read(_give_way),
+            file.read(give_way),
             authorities=credentials.authorities(),
             floors=file.numbers(),
             now=now,
-            pause=_give_way,
+            pause=give_way,
         )
         crls = taken.crls
         warnings += taken.refusals
@@ -110,7 +112,8 @@ def again(source: CredentialSource, current: InForce, now: datetime) -> Reloaded
     return Reloaded(in_force, (*warnings, *_remember(file, in_force.crls)))
 
 
-def _give_way() -> None:
+def give_way() -> None:
+    """What a thread beside the loop does between two steps."""
     time.sleep(_PAUSE_SECONDS)
 
 
@@ -203,7 +206,7 @@ class Watcher:
             self._warn(warning)
 
     def _signature(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(_signature(path) for path in (*self._source.files, self._source.crl))
+        return tuple(file_signature(path) for path in (*self._source.files, self._source.crl))
 
 
 def _mistake(error: Exception) -> KeysteadError:
@@ -215,7 +218,7 @@ def _mistake(error: Exception) -> KeysteadError:
     )
 
 
-def _signature(path: Path) -> tuple[int, ...]:
+def file_signature(path: Path) -> tuple[int, ...]:
     """What changes whenever the file does; empty where it cannot be looked at."""
     try:
         status = path.stat()

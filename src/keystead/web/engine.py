@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from socket import socket
 from weakref import WeakSet
@@ -23,6 +23,7 @@ from keystead.machine.clock import system_clock
 from keystead.tls.acceptor import Acceptor, TransportLimits
 from keystead.tls.capacity import Caps, Tally
 from keystead.tls.contexts import Holder, InForce
+from keystead.tls.crlurl import Remote
 from keystead.tls.reloading import CredentialSource, Watcher, begin
 from keystead.web.gate import App
 from keystead.web.http import HttpProtocol, Services
@@ -86,6 +87,8 @@ class Server:
             raise
         watcher = Watcher(self._source, loaded.in_force, swap=self._swap, warn=self._log.warning)
         self._tasks = [asyncio.create_task(watcher.run()), asyncio.create_task(self._tick())]
+        if self._source.remote is not None:
+            self._tasks.append(asyncio.create_task(self._fetch_lists(self._source.remote)))
         return tuple(address_of(sock) for sock in sockets)
 
     def give_way(self) -> None:
@@ -165,7 +168,21 @@ class Server:
             if objection is not None:
                 cut += 1
                 visitor.cut(objection)
-        self._log.event("reloaded", cut=cut, crl_numbers=_numbers(in_force))
+        self._log.event("reloaded", cut=cut, crl_numbers=_in_hex(in_force.crls.numbers()))
+
+    async def _fetch_lists(self, remote: Remote) -> None:
+        from keystead.tls.crlfetch import Fetcher  # noqa: PLC0415  h11, which only this needs
+
+        await Fetcher(
+            remote,
+            self._source.crl,
+            credentials=lambda: self._holder.current.credentials,
+            fetched=lambda numbers: self._log.event(
+                "crl-fetched", url=remote.url.text, crl_numbers=_in_hex(numbers)
+            ),
+            warn=self._log.warning,
+            recovered=lambda: self._log.event("crl-recovered", url=remote.url.text),
+        ).run()
 
     async def _tick(self) -> None:
         while True:
@@ -190,8 +207,8 @@ class Server:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _numbers(in_force: InForce) -> dict[str, int]:
-    return {issuer.hex(): number for issuer, number in in_force.crls.numbers().items()}
+def _in_hex(numbers: Mapping[bytes, int]) -> dict[str, int]:
+    return {issuer.hex(): number for issuer, number in numbers.items()}
 
 
 def raise_descriptor_limit() -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import uvloop
@@ -54,6 +55,8 @@ def main() -> None:
 def _make_server(order: Order) -> Server:
     memory = Memory(order.memory, order.workers)
     app, source = order.make()
+    if order.worker > 0:
+        source = replace(source, remote=None)  # the first one fetches, and the others see the file
     return Server(
         app,
         source,

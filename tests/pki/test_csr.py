@@ -115,11 +115,7 @@ def test_a_csr_signed_by_another_key_proves_nothing() -> None:
         signer.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         for signer in (key("alice"), key("mallory"))
     )
-    forged = (
-        x509.load_pem_x509_csr(other)
-        .public_bytes(Encoding.DER)
-        .replace(others, spki)
-    )
+    forged = x509.load_pem_x509_csr(other).public_bytes(Encoding.DER).replace(others, spki)
     read = csr.parse(forged, "alice.csr")
     assert read.key_fingerprint == Fingerprint.of_spki(spki)
     assert not read.proves_possession

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import ssl
 import struct
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from OpenSSL import SSL
 
 from keystead.tls.acceptor import TransportLimits
 from keystead.tls.capacity import Caps
@@ -120,6 +122,24 @@ def test_a_silent_client_is_dropped_after_the_handshake_timeout(make_door: Any) 
             assert silent.recv(1) == b""
         until(lambda: door.refusals)
         assert door.refusals[0].code == "handshake-timeout"
+
+
+def engines() -> int:
+    """The SSL objects that there are."""
+    gc.collect()
+    return sum(type(found) is SSL.Connection for found in gc.get_objects())
+
+
+def test_who_says_nothing_costs_no_ssl_object(make_door: Any) -> None:
+    with make_door() as door, contextlib.ExitStack() as stack:
+        before = engines()
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", door.port), 5)) for _ in range(20)
+        ]
+        until(lambda: len(door.acceptor.connections) == 20)
+        assert engines() == before
+        silent[0].send(b"\x16")
+        until(lambda: engines() == before + 1)
 
 
 def test_a_thousand_half_open_connections_lock_nobody_out(make_door: Any, alice: Pair) -> None:

@@ -82,11 +82,6 @@ class TLSProtocol(asyncio.BufferedProtocol):
             return
         self._address = peer[0]
         self._in_force = self._acceptor.holder.current
-        self._connection = SSL.Connection(self._in_force.context, None)
-        self._connection.set_app_data(self._note)
-        self._connection.set_accept_state()
-        self._in = Incoming(self._connection, self._acceptor.reader)
-        self._out = Outgoing(self._acceptor.loop, self._connection, self._raw)
         self._slot = self._acceptor.capacity.admit(self._address, self._give_way)
         if self._slot is None:
             self._report("too-many", "too many connections are open already")
@@ -194,7 +189,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._reason = self._reason or reason
         self._state = max(self._state, State.CLOSING)
         self._said_goodbye = True
-        self._out.drop()
+        if self._handshake_octets:
+            self._out.drop()
         self._raw.abort()
 
     # ---- inwards
@@ -208,7 +204,17 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._in.put_aside(ciphertext)
             self._adjust_reading()
 
+    def _begin(self) -> None:
+        """Make what TLS needs at the client's first octets: who says nothing costs a slot and no more."""
+        self._connection = SSL.Connection(self._in_force.context, None)
+        self._connection.set_app_data(self._note)
+        self._connection.set_accept_state()
+        self._in = Incoming(self._connection, self._acceptor.reader)
+        self._out = Outgoing(self._acceptor.loop, self._connection, self._raw)
+
     def _shake_hands(self, ciphertext: memoryview) -> memoryview:
+        if not self._handshake_octets:
+            self._begin()
         while ciphertext and self._state is State.HANDSHAKE:
             piece, ciphertext = ciphertext[:TURN], ciphertext[TURN:]
             self._handshake_octets += len(piece)

@@ -52,7 +52,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         only_1_3 = metafunc.definition.get_closest_marker("tls_1_3") is not None
         names = [name for name, engine in ENGINES.items() if not (only_1_3 and engine.tls_1_2)]
-        metafunc.parametrize("engine", names, indirect=True)
+        metafunc.parametrize("engine", [_in_turn(name) for name in names], indirect=True)
+
+
+def _in_turn(name: str) -> Any:
+    """The engine that serves by default is tried by `make test-fast`, the others by `make test`."""
+    return pytest.param(name, marks=() if name == next(iter(ENGINES)) else pytest.mark.slow)
 
 
 @pytest.fixture

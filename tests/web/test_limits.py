@@ -16,6 +16,8 @@ from tests.tls.rawclient import alert_of
 from tests.tls.throwaway import Pair
 from tests.web.apps import Slow, Uploads, answer, begin_upload, count, get, read_answer, whoami
 
+pytestmark = pytest.mark.slow
+
 HEAD_BOMBS: dict[str, Callable[[], bytes]] = {
     "one long header": lambda: b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 40_000,
     "an endless header": lambda: b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 400_000,

@@ -13,6 +13,8 @@ from tests.tls.doors import until
 from tests.tls.throwaway import Pair
 from tests.web.apps import Slow, count, get, read_answer
 
+pytestmark = pytest.mark.slow
+
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 PUT = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + bytes(5000)
 CHUNKED = (

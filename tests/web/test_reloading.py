@@ -24,6 +24,8 @@ from tests.tls.rawclient import RawClient, alert_of
 from tests.tls.throwaway import Environment, Pair, now
 from tests.web.apps import Slow, Uploads, begin_upload, get, read_answer, whoami
 
+pytestmark = pytest.mark.slow
+
 
 def reloads(served: Any, count: int = 1) -> None:
     until(lambda: len(served.log.events("reloaded")) >= count, 5)

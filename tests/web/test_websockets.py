@@ -15,6 +15,8 @@ from tests.tls.rawclient import RawClient
 from tests.tls.throwaway import Environment, Pair
 from tests.web.apps import Uploads, read_answer
 
+pytestmark = pytest.mark.slow
+
 UPGRADE = (
     b"GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

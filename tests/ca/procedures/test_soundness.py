@@ -16,6 +16,8 @@ from tests.ca.office import DEV
 from tests.ca.procedures.keeping import Keeper
 from tests.pki.makers import csr_pem
 
+pytestmark = pytest.mark.slow
+
 BROKEN = {
     "a certificate that the log does not tell of": (
         "DELETE FROM identities; DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)",

@@ -46,7 +46,7 @@ class Running:
             session.first.close()
 
 
-@pytest.fixture(params=[KeyType.P256, KeyType.ML_DSA_65])
+@pytest.fixture(params=[KeyType.P256, pytest.param(KeyType.ML_DSA_65, marks=pytest.mark.slow)])
 def key_type(request: pytest.FixtureRequest) -> KeyType:
     """All of it over Python's `ssl`, and over pyOpenSSL, which a post-quantum certificate asks for."""
     return KeyType(request.param)

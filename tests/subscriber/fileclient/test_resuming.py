@@ -25,6 +25,8 @@ from keystead.wire.tus import Pending, parse_list
 from tests.proxies import Proxy, proxying
 from tests.subscriber.fileclient.conftest import Run, Running
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 SIZE = 3 * RESUMABLE
 
